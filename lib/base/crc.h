@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef BASE_CRC_H
+#define BASE_CRC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* CRC-32C (Castagnoli), RFC 3720 appendix B.4. Start with 0; pass the former result to go on. Uses SSE 4.2 if present. */
+uint32_t crc32c(uint32_t crc, const void *p, size_t n);
+
+#endif
