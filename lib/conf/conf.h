@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/span.h"
+#include "proc/proc.h"
+
+/* The options of options.def as typed fields. Strings are NUL-terminated and never NULL. Times are milliseconds
+ * ("never" = 0 where 0 is allowed), sizes bytes. Sections are structs (c->limits.recipients), titled blocks arrays
+ * (c->domain[i].title, c->domain_count). */
+struct conf_list {
+	char **items;
+	size_t count;
+};
+
+struct conf_rate {
+	uint64_t count;         /* 0: no limit */
+	uint64_t per_ms;        /* "600/min": 600, 60000 */
+};
+
+#include "conf/conf_struct.h" /* struct conf, expanded from options.def; enum CONF_<SECTION or BLOCK>_<OPTION>_<VALUE> for enums are written by hand in conf_enum.h and checked by the tests */
+#include "conf/conf_enum.h"
+
+/* Problems of a file, for a person: "FILE:LINE: message; remedy" lines. */
+struct conf_problems {
+	struct buf text;        /* one line each */
+	unsigned errors;
+	unsigned warnings;
+};
+
+/* Read and check a file. All problems are collected. On errors *out is NULL and E_CONFIG (E_IO, E_NOTFOUND,
+ * E_ACCESS: cannot be read) is returned. If must_be_root_owned, a file that is writable by others is refused. */
+int conf_load(const char *path, bool must_be_root_owned, struct conf **out, struct conf_problems *problems) MUST_CHECK;
+/* All defaults. */
+struct conf *conf_defaults(void);
+void conf_free(struct conf **c);
+void conf_problems_clear(struct conf_problems *p);
+
+/* Values for one process (its FOR column); the rest are the defaults on the other side. */
+void conf_encode(const struct conf *c, enum proc_id who, struct buf *out);
+int conf_decode(struct span in, struct conf **out) MUST_CHECK;
+
+/* For `postern config`: "name = value" lines as a user would write them; block options as `domain "x" { class = ... }`.
+ * what: all options, or only those changed from their default; name restricts to one option or section, NULL: all. */
+enum conf_show { CONF_SHOW_ALL, CONF_SHOW_CHANGED, CONF_SHOW_DOC };
+int conf_show(const struct conf *c, enum conf_show what, const char *name, struct buf *out) MUST_CHECK;
+/* The commented sample file, and the OPTIONS part of postern.conf(5) as roff, generated from the table. */
+void conf_sample(struct buf *out);
+void conf_man(struct buf *out);
+/* Closest option name for a misspelt one within the same section, NULL: none is near. */
+const char *conf_suggest(const char *section, const char *misspelt);
+
+#endif
