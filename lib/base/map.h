@@ -38,5 +38,7 @@ bool map64_next(const struct map64 *m, size_t *it, uint64_t *key_out, void **val
 
 /* Keyed hash of bytes (SipHash-1-3 with the process's random key). */
 uint64_t map_hash(struct span key);
+/* The same with a key of the caller's: a hash that two processes must agree on. */
+uint64_t map_siphash(const uint64_t key[2], struct span s);
 
 #endif

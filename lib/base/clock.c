@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The two clocks, and the place where tests set them. Wall time is for dates, due times and expiry that must survive a
+ * restart; every interval inside one process is monotonic. Used by every process. */
+
+/* System */
+#include <time.h>
+/* lib */
+#include "base/clock.h"
+
+static uint64_t fake_wall_us, fake_mono_us;
+
+static uint64_t
+clock_read_us(clockid_t which)
+{
+	struct timespec ts;
+
+	/* Cannot fail for these two clocks. */
+	clock_gettime(which, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+uint64_t
+clock_wall_us(void)
+{
+	return fake_wall_us != 0 ? fake_wall_us : clock_read_us(CLOCK_REALTIME);
+}
+
+uint64_t
+clock_wall_ms(void)
+{
+	return clock_wall_us() / 1000;
+}
+
+uint64_t
+clock_mono_us(void)
+{
+	return fake_mono_us != 0 ? fake_mono_us : clock_read_us(CLOCK_MONOTONIC);
+}
+
+uint64_t
+clock_mono_ms(void)
+{
+	return clock_mono_us() / 1000;
+}
+
+void
+clock_fake_set(uint64_t wall_us, uint64_t mono_us)
+{
+	fake_wall_us = wall_us;
+	fake_mono_us = mono_us;
+}

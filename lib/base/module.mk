@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: ISC
+base_DEPS :=
+base_LIBS := pthread
