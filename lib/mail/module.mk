@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: ISC
+mail_DEPS := base
+mail_LIBS :=
