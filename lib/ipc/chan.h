@@ -23,8 +23,8 @@ void chan_set_free(struct chan_set **set);
 struct chan_ops {
 	/* One decoded message; its spans and descriptor: spans live until return, a descriptor belongs to the receiver. */
 	void (*on_msg)(void *arg, struct chan *c, enum msg_type type, union msg_any *msg);
-	/* The peer is gone (E_CLOSED), or misbehaved (E_CORRUPT). The channel is freed after return. May be called from
-	 * the loop only, never inside chan_send(). */
+	/* The peer is gone (E_CLOSED), or misbehaved (E_CORRUPT). The channel is dead from now on: what is sent is
+	 * dropped; its owner frees it (now or later). Called from the loop only, never inside chan_send(). */
 	void (*on_close)(void *arg, struct chan *c, int why);
 	/* The queue to the peer fell below the low-water mark after chan_is_full() had been true; may be NULL. */
 	void (*on_room)(void *arg, struct chan *c);

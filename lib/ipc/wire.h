@@ -44,16 +44,12 @@ enum field_kind { FIELD_U8, FIELD_U16, FIELD_U32, FIELD_U64, FIELD_STR, FIELD_BY
 struct field_info {
 	const char *name;
 	enum field_kind kind;
-	uint32_t max;           /* STR, BYTES */
-	uint32_t offset;        /* in the struct */
+	uint32_t max;           /* STR, BYTES: longest value */
 };
 
 struct msg_info {
 	const char *name;
 	uint32_t from, to;      /* sets of P(...) */
-	const struct field_info *fields;
-	uint32_t field_count;
-	uint32_t struct_bytes;
 	uint32_t max_bytes;     /* longest payload */
 	bool has_fd;
 };
@@ -87,5 +83,7 @@ void msg_encode(struct buf *b, enum msg_type type, const void *msg);
 int msg_decode(struct span payload, enum msg_type type, union msg_any *out) MUST_CHECK;
 /* Address of the F_FD field in a message, NULL: has none. */
 int *msg_fd(enum msg_type type, void *msg);
+/* Call fn for each field of a message in the order of its row; `field` points to the value in `msg`. For tests and dumps. */
+void msg_visit(enum msg_type type, void *msg, void (*fn)(void *arg, const struct field_info *info, void *field), void *arg);
 
 #endif

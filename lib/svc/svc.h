@@ -24,11 +24,7 @@
  * SIGTERM, SIGINT are ignored in children (master speaks STOP); SIGPIPE is ignored. */
 struct uv_loop_s;
 
-struct svc_file {
-	char *name;             /* FILE_ADD name */
-	int fd;
-	uint64_t mtime_ns;
-};
+struct svc_priv;
 
 struct svc {
 	struct uv_loop_s *loop;
@@ -41,6 +37,7 @@ struct svc {
 	struct chan *master;
 	struct chan_set *chans;
 	void *data;             /* the program's own */
+	struct svc_priv *own;   /* svc.c's */
 };
 
 struct svc_ops {
@@ -71,6 +68,8 @@ struct svc_ops {
 int svc_main(const struct svc_ops *ops);
 /* End the loop and the process with status 0 after flushing the channels. */
 void svc_exit(struct svc *s);
+/* For prepare(): this descriptor stays open through priv_drop(). */
+void svc_keep_fd(struct svc *s, int fd);
 /* Descriptor of a file sent before START, -1: none. The caller owns it (once). */
 int svc_file_take(struct svc *s, const char *name, uint64_t *mtime_ns_out);
 /* Iterate over the names of files sent before START that begin with prefix. NULL: no more. */
@@ -79,7 +78,5 @@ const char *svc_file_next(struct svc *s, const char *prefix, size_t *it);
 struct chan *svc_peer(struct svc *s, enum proc_id kind, unsigned slot);
 /* Iterate over the live siblings of a kind. */
 struct chan *svc_peer_next(struct svc *s, enum proc_id kind, size_t *it);
-
-/* Shared counters (svc/stat.h rows): one table in memory made by master, one row of numbers per process. */
 
 #endif
