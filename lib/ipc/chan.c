@@ -264,7 +264,7 @@ static void
 write_out(struct chan *c)
 {
 	ssize_t r = 0;
-	int fd;
+	int fd = -1;
 
 	while (c->why == 0 && c->out_head < c->out.n) {
 		r = send_run(c, next_run(c, &fd), fd);
@@ -279,6 +279,8 @@ write_out(struct chan *c)
 	}
 	if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS) {
 		/* What the peer sent before it died is still to be read: the end comes by the read side. */
+		while (c->out_fd_count > 0)
+			pop_out_fd(c);
 		buf_reset(&c->out);
 		c->out_head = 0;
 		if (c->is_paused)
