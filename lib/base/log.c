@@ -109,8 +109,8 @@ log_kv_qid(struct log_event *ev, const char *key, uint64_t qid)
 	log_kvs(ev, key, text);
 }
 
-static void
-log_to_stderr(struct span record)
+void
+log_stderr(struct span record)
 {
 	struct buf line;
 
@@ -131,7 +131,7 @@ log_end(struct log_event *ev)
 		if (log_sink != NULL)
 			log_sink(log_sink_arg, buf_span(&ev->buf));
 		else
-			log_to_stderr(buf_span(&ev->buf));
+			log_stderr(buf_span(&ev->buf));
 	}
 	buf_clear(&ev->buf);
 }
@@ -190,6 +190,8 @@ die_perm(const char *fmt, ...)
 void
 bug(const char *fmt, ...)
 {
+	/* The process ends before a sink could pass anything on. */
+	log_sink = NULL;
 	LOG_LINE(LOG_ERR_, "bug", fmt);
 	abort();
 }

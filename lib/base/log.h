@@ -48,6 +48,8 @@ _Noreturn void bug(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void log_init(const char *program, enum log_level min_level);
 /* The sink gets each encoded record; NULL: stderr again. */
 void log_set_sink(void (*sink)(void *arg, struct span record), void *arg);
+/* Write an encoded record to stderr as a line. */
+void log_stderr(struct span record);
 /* Render an encoded record as "event key=value ..." (values with blanks, quotes or control bytes are quoted and
  * escaped), without newline. E_CORRUPT. Used for stderr here and by logd. */
 int log_render_text(struct span record, struct buf *out) MUST_CHECK;
