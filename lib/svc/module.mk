@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: ISC
+svc_LIBS := uv seccomp
