@@ -11,9 +11,9 @@
 #   X/y.sql                   -> build/MODE/gen/X/y.sql.inc       the file as a C string: #include "X/y.sql.inc"
 #
 # A module.mk may set, for its library or program X:
-#   X_DEPS := base proc     libraries below lib/ (default: those of lower layers for a library, all for a program)
+#   X_DEPS := base proc     what it uses of lib/ (default: a library, those of lower layers; a program, all)
 #   X_LIBS := uv sqlite3    foreign libraries
-# for a unit test:    X/test_y_WRAP := fdatasync   functions replaced by the test (-Wl,--wrap), X/test_y_LIBS := ...
+# for a unit test:    X/test_y_WRAP := fdatasync   functions replaced by the test (-Wl,--wrap), X/test_y_LIBS, X/test_y_DEPS
 # for a fuzzer:       fuzz_y_PROG := delivery      the program whose objects it drives
 # for a test's tool:  tool_LIBS := fuse3, tool_DEPS := base
 # A folder without .c files is left out.
@@ -101,9 +101,16 @@ PROGRAMS  := $(foreach p,$(ALL_PROGRAMS),$(if $(wildcard $p/main.c),$p))
 objs = $(patsubst %.c,$(B)/obj/%.o,$1)
 libs_of = $(foreach l,$1,$(addprefix -l,$($l_LIBS)))
 archives = $(foreach l,$(filter $(LIBRARIES),$1),$(B)/lib/$l.a)
-# A module that says nothing may use every library: static archives and --as-needed leave out what is not used.
-deps_of = $(filter $(LIBRARIES),$(sort $(or $($1_DEPS) $(foreach d,$($1_DEPS),$(call deps_of,$d)),$(LIBRARIES))))
-lib_deps_of = $(filter $(LIBRARIES),$(sort $($1_DEPS) $(foreach d,$($1_DEPS),$(call lib_deps_of,$d))))
+layers_1 := $(LAYER_0)
+layers_2 := $(layers_1) $(LAYER_1)
+layers_3 := $(layers_2) $(LAYER_2)
+layers_4 := $(layers_3) $(LAYER_3)
+layers_5 := $(layers_4) $(LAYER_4)
+# The libraries below library X, and those of anything that names its own.
+below = $(foreach n,1 2 3 4 5,$(if $(filter $1,$(LAYER_$n)),$(layers_$n)))
+lib_deps_of = $(sort $(if $(filter undefined,$(origin $1_DEPS)),$(call below,$1),$($1_DEPS) $(foreach d,$($1_DEPS),$(call lib_deps_of,$d))))
+# A program that says nothing may use every library: static archives and --as-needed leave out what is not used.
+deps_of = $(filter $(LIBRARIES),$(if $(filter undefined,$(origin $1_DEPS)),$(LIBRARIES),$(call lib_deps_of,$1)))
 group = -Wl,--start-group $(call archives,$1) -Wl,--end-group $(sort $(call libs_of,$1))
 
 .PHONY: all programs libs
@@ -195,12 +202,15 @@ UNIT_COMMON := $(call objs,$(wildcard tests/unit/*.c))
 UNIT_SRCS := $(wildcard tests/unit/*/test_*.c)
 UNITS := $(patsubst tests/unit/%.c,%,$(UNIT_SRCS))
 unit_dir = $(firstword $(subst /, ,$1))
+# A library's test is linked with that library and those below it, a program's with all; X/test_y_DEPS adds to it.
+unit_deps = $(filter $(LIBRARIES),$(sort $($1_DEPS) $(foreach d,$($1_DEPS),$(call lib_deps_of,$d)) base \
+	$(if $(filter $(ALL_LIBS),$(unit_dir)),$(unit_dir) $(call lib_deps_of,$(unit_dir)),$(call deps_of,$(unit_dir)))))
 unit_prog = $(if $(filter $(PROGRAMS) cli,$(call unit_dir,$1)),$(call unit_dir,$1))
 define unit_rules
 $(B)/tests/unit/$1: $(B)/obj/tests/unit/$1.o $(UNIT_COMMON) \
 		$(call objs,$(filter-out $(UNIT_SRCS),$(wildcard tests/unit/$(call unit_dir,$1)/*.c))) \
-		$(if $(call unit_prog,$1),$(B)/lib/prog-$(call unit_prog,$1).a) $(call archives,$(LIBRARIES))
-	$$(call make_program,$$(TEST_LDFLAGS) $(addprefix -Wl$(comma)--wrap=,$($1_WRAP)),$(LIBRARIES),$($(call unit_prog,$1)_LIBS) $($1_LIBS) check subunit rt m)
+		$(if $(call unit_prog,$1),$(B)/lib/prog-$(call unit_prog,$1).a) $(call archives,$(call unit_deps,$1))
+	$$(call make_program,$$(TEST_LDFLAGS) $(addprefix -Wl$(comma)--wrap=,$($1_WRAP)),$(call unit_deps,$1),$($(call unit_prog,$1)_LIBS) $($1_LIBS) check subunit rt m)
 endef
 comma := ,
 $(foreach u,$(UNITS),$(eval $(call unit_rules,$u)))
