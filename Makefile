@@ -14,7 +14,7 @@
 #   X_DEPS := base proc     what it uses of lib/ (default: a library, those of lower layers; a program, all)
 #   X_LIBS := uv sqlite3    foreign libraries
 # for a unit test:    X/test_y_WRAP := fdatasync   functions replaced by the test (-Wl,--wrap), X/test_y_LIBS, X/test_y_DEPS
-# for a fuzzer:       fuzz_y_PROG := delivery      the program whose objects it drives
+# for a fuzzer:       fuzz_y_PROG := delivery      the program whose objects it drives; fuzz_y_DEPS
 # for a test's tool:  tool_LIBS := fuse3, tool_DEPS := base
 # A folder without .c files is left out.
 
@@ -217,11 +217,13 @@ $(foreach u,$(UNITS),$(eval $(call unit_rules,$u)))
 
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_COMMON := $(call objs,$(filter-out tests/fuzz/replay.c $(wildcard tests/fuzz/fuzz_*.c),$(wildcard tests/fuzz/*.c)))
+# A fuzzer is linked with fuzz_x_DEPS and what these need; one that says nothing with every library.
 define fuzz_rules
-$(B)/replay/$1: $(B)/obj/tests/fuzz/$1.o $(B)/obj/tests/fuzz/replay.o $(FUZZ_COMMON) $(foreach p,$($1_PROG),$(B)/lib/prog-$p.a) $(call archives,$(LIBRARIES))
-	$$(call make_program,$$(TEST_LDFLAGS),$(LIBRARIES),$($($1_PROG)_LIBS))
-$(B)/fuzz/$1: $(B)/obj/tests/fuzz/$1.o $(FUZZ_COMMON) $(foreach p,$($1_PROG),$(B)/lib/prog-$p.a) $(call archives,$(LIBRARIES))
-	$$(call make_program,$$(TEST_LDFLAGS) -fsanitize=fuzzer,$(LIBRARIES),$($($1_PROG)_LIBS))
+$(B)/replay/$1: $(B)/obj/tests/fuzz/$1.o $(B)/obj/tests/fuzz/replay.o $(FUZZ_COMMON) $(foreach p,$($1_PROG),$(B)/lib/prog-$p.a) \
+		$(call archives,base $(call deps_of,$1))
+	$$(call make_program,$$(TEST_LDFLAGS),$(sort base $(call deps_of,$1)),$($($1_PROG)_LIBS))
+$(B)/fuzz/$1: $(B)/obj/tests/fuzz/$1.o $(FUZZ_COMMON) $(foreach p,$($1_PROG),$(B)/lib/prog-$p.a) $(call archives,base $(call deps_of,$1))
+	$$(call make_program,$$(TEST_LDFLAGS) -fsanitize=fuzzer,$(sort base $(call deps_of,$1)),$($($1_PROG)_LIBS))
 endef
 $(foreach f,$(FUZZERS),$(eval $(call fuzz_rules,$f)))
 

@@ -77,6 +77,19 @@ put_quoted(struct buf *out, struct span value)
 	buf_putc(out, '"');
 }
 
+/* Names are our own words; from a sibling that was taken over they may be anything. */
+static void
+put_name(struct buf *out, struct span name)
+{
+	if (name.n == 0)
+		buf_putc(out, '_');
+	for (size_t i = 0; i < name.n; i++) {
+		char c = name.p[i];
+
+		buf_putc(out, c > ' ' && c < 0x7f && c != '=' && c != '"' && c != '\\' ? c : '_');
+	}
+}
+
 int
 log_render_text(struct span record, struct buf *out)
 {
@@ -85,13 +98,15 @@ log_render_text(struct span record, struct buf *out)
 
 	cur_u8(&c);
 	cur_u64(&c);
-	buf_put_span(out, cur_bytes(&c, LOG_EVENT_MAX));
+	put_name(out, cur_bytes(&c, LOG_EVENT_MAX));
 	while (!c.is_failed && cur_left(&c) > 0) {
 		key = cur_bytes(&c, LOG_EVENT_MAX);
 		value = cur_bytes(&c, LOG_EVENT_MAX);
 		if (c.is_failed)
 			break;
-		buf_printf(out, " %.*s=", SPAN_ARG(key));
+		buf_putc(out, ' ');
+		put_name(out, key);
+		buf_putc(out, '=');
 		if (needs_quotes(value))
 			put_quoted(out, value);
 		else

@@ -126,6 +126,18 @@ START_TEST(long_values_are_cut_and_records_stay_whole)
 }
 END_TEST
 
+START_TEST(names_cannot_either)
+{
+	struct log_event ev;
+
+	log_begin(&ev, LOG_INFO_, "a\nb c");
+	log_kvs(&ev, "k=\"\\\xc3", "v");
+	log_kvs(&ev, "", "w");
+	log_end(&ev);
+	ck_assert_str_eq(buf_cstr(&line), "a_b_c k____=v _=w");
+}
+END_TEST
+
 static const struct {
 	enum log_level min;
 	unsigned events;
@@ -215,6 +227,7 @@ main(void)
 	tcase_add_checked_fixture(sunk, setup, teardown);
 	tcase_add_test(sunk, an_event);
 	tcase_add_loop_test(sunk, values_cannot_imitate_fields_or_lines, 0, UNIT_COUNT(value_cases));
+	tcase_add_test(sunk, names_cannot_either);
 	tcase_add_test(sunk, long_values_are_cut_and_records_stay_whole);
 	tcase_add_loop_test(sunk, levels, 0, UNIT_COUNT(level_cases));
 	tcase_add_test(sunk, damaged_records);

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: ISC
+fuzz_log_DEPS := base
