@@ -77,6 +77,7 @@ struct chan_set {
 static void on_prepare(uv_prepare_t *h);
 static void on_poll(uv_poll_t *h, int status, int events);
 
+/* The hook keeps the loop alive: a channel that just died still has to tell its owner. */
 struct chan_set *
 chan_set_new(uv_loop_t *loop, enum proc_id self)
 {
@@ -89,7 +90,6 @@ chan_set_new(uv_loop_t *loop, enum proc_id self)
 	uv_prepare_init(loop, &s->prepare);
 	s->prepare.data = s;
 	uv_prepare_start(&s->prepare, on_prepare);
-	uv_unref((uv_handle_t *)&s->prepare);
 	return s;
 }
 
@@ -267,7 +267,8 @@ write_out(struct chan *c)
 	int fd = -1;
 
 	while (c->why == 0 && c->out_head < c->out.n) {
-		r = send_run(c, next_run(c, &fd), fd);
+		size_t n = next_run(c, &fd);
+		r = send_run(c, n, fd);
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r < 0)
