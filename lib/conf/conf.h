@@ -8,23 +8,14 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/span.h"
+#include "conf/conf_enum.h"
+#include "conf/conf_struct.h"
 #include "proc/proc.h"
 
 /* The options of options.def as typed fields. Strings are NUL-terminated and never NULL. Times are milliseconds
  * ("never" = 0 where 0 is allowed), sizes bytes. Sections are structs (c->limits.recipients), titled blocks arrays
- * (c->domain[i].title, c->domain_count). */
-struct conf_list {
-	char **items;
-	size_t count;
-};
-
-struct conf_rate {
-	uint64_t count;         /* 0: no limit */
-	uint64_t per_ms;        /* "600/min": 600, 60000 */
-};
-
-#include "conf/conf_struct.h" /* struct conf, expanded from options.def; enum CONF_<SECTION or BLOCK>_<OPTION>_<VALUE> for enums are written by hand in conf_enum.h and checked by the tests */
-#include "conf/conf_enum.h"
+ * (c->domain[i].title, c->domain_count). Enums hold the index of their value: CONF_<SECTION or BLOCK>_<OPTION>_<VALUE>
+ * of conf_enum.h. */
 
 /* Problems of a file, for a person: "FILE:LINE: message; remedy" lines. */
 struct conf_problems {
