@@ -68,6 +68,7 @@ struct envelope {
 /* Longest text values. */
 #define ENV_ADDR_MAX 384
 #define ENV_TEXT_MAX 512
+#define ENV_KEY_MAX 255
 #define ENV_RCPT_MAX 100000
 
 void envelope_init(struct envelope *e);
