@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: ISC
+smtp_DEPS := base
+smtp_LIBS := idn2
