@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: ISC
+control_DEPS := svc
+control_LIBS := uv
