@@ -122,6 +122,8 @@ ln -sfn release/bin build/bin; ln -sfn release/libexec build/libexec
 endef
 
 # --- rules --------------------------------------------------------------------------------------
+# Each file is made under another name and renamed: a build beside this one never sees half of it, and a running program
+# can be replaced.
 
 # Everything is compiled again when the flags change, and only then.
 $(B)/flags: FORCE
@@ -142,19 +144,19 @@ $(B)/gen/%.sql.inc: %.sql
 $(B)/obj/%.o: %.c $(B)/flags | $(SQL_INCS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(if $(findstring /shim_,$<),-fPIC) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(if $(findstring /shim_,$<),-fPIC) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@.$$$$ $< && mv -f $@.$$$$ $@
 
 define make_archive
 	@mkdir -p $(@D)
 	$(call say,AR,$@)
-	$(Q)rm -f $@; $(AR) rcs $@ $(filter %.o,$^)
+	$(Q)$(AR) rcs $@.$$$$ $(filter %.o,$^) && mv -f $@.$$$$ $@
 endef
 
 # $1 = link flags, $2 = libraries below lib/, $3 = further foreign libraries
 define make_program
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $1 -o $@ $(filter %.o,$^) $(filter $(B)/lib/prog-%.a,$^) $(call group,$2) $(addprefix -l,$3)
+	$(Q)$(CC) $(ALL_CFLAGS) $1 -o $@.$$$$ $(filter %.o,$^) $(filter $(B)/lib/prog-%.a,$^) $(call group,$2) $(addprefix -l,$3) && mv -f $@.$$$$ $@
 endef
 
 define library_rules
@@ -259,6 +261,7 @@ endif
 
 # A recipe that calls make again uses all processors unless -j was given.
 SUBMAKE = +$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(NPROC)) MODE=$(MODE)
+FUZZMAKE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(NPROC)) MODE=fuzz fuzzers
 
 .PHONY: run check check-system torture bench install uninstall lint format fuzz clean help
 run:
@@ -268,21 +271,27 @@ run:
 
 check:
 	@scripts/deps build test
+	@scripts/peers || true
 	$(SUBMAKE) all tests
+	+$(if $(filter release debug,$(MODE)),@! command -v clang >/dev/null || $(FUZZMAKE))
 	@MODE=$(MODE) tests/run
 
 check-system:
 	@scripts/deps build test
+	@scripts/peers || true
 	$(SUBMAKE) all tests
 	@MODE=$(MODE) tests/run --long
 
 torture:
-	@scripts/deps build test
+	@scripts/deps build test fuzz
+	@scripts/peers || true
 	$(SUBMAKE) all tests
+	+$(FUZZMAKE)
 	@MODE=$(MODE) tests/run --torture
 
 bench:
 	@scripts/deps build test
+	@scripts/peers || true
 	$(SUBMAKE) all tests
 	@bench/run
 
@@ -290,7 +299,7 @@ bench:
 FUZZ_SECONDS ?= 10
 fuzz:
 	@scripts/deps build fuzz
-	+$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(NPROC)) MODE=fuzz fuzzers
+	+$(FUZZMAKE)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz $(F)
 
 .PHONY: fuzzers
