@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef CLI_STATS_H
+#define CLI_STATS_H
+
+#include <jansson.h>
+#include "cli/cli.h"
+
+/* The counters of the running server as one object: those of qmgr, and those of others below their names. A sysexits
+ * code; *out is the caller's. */
+int stats_fetch(const struct cli *cli, json_t **out);
+
+#endif
