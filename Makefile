@@ -15,7 +15,7 @@
 #   X_LIBS := uv sqlite3    foreign libraries
 # for a unit test:    X/test_y_WRAP := fdatasync   functions replaced by the test (-Wl,--wrap), X/test_y_LIBS, X/test_y_DEPS
 # for a fuzzer:       fuzz_y_PROG := delivery      the program whose objects it drives; fuzz_y_DEPS
-# for a test's tool:  tool_LIBS := fuse3, tool_DEPS := base
+# for a test's tool:  tool_LIBS := fuse3, tool_DEPS := base, tool_CPPFLAGS := -I...
 # A folder without .c files is left out.
 
 VERSION := 0.1.0
@@ -144,7 +144,7 @@ $(B)/gen/%.sql.inc: %.sql
 $(B)/obj/%.o: %.c $(B)/flags | $(SQL_INCS)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(if $(findstring /shim_,$<),-fPIC) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@.$$$$ $< && mv -f $@.$$$$ $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(if $(findstring /shim_,$<),-fPIC) $(if $(filter tests/tools/%,$<),$($(*F)_CPPFLAGS)) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@.$$$$ $< && mv -f $@.$$$$ $@
 
 define make_archive
 	@mkdir -p $(@D)

@@ -146,13 +146,13 @@ log_line(enum log_level level, const char *event, const char *fmt, va_list ap)
 	log_end(&ev);
 }
 
-#define LOG_LINE(level, event, fmt)                       \
-	do {                                              \
-		va_list ap;                               \
-                                                          \
-		va_start(ap, fmt);                        \
-		log_line((level), (event), (fmt), ap);    \
-		va_end(ap);                               \
+#define LOG_LINE(level, event, fmt)                    \
+	do {                                           \
+		va_list ap;                            \
+                                                       \
+		va_start(ap, fmt);                     \
+		log_line((level), (event), (fmt), ap); \
+		va_end(ap);                            \
 	} while (0)
 
 void

@@ -22,11 +22,12 @@ enum log_level { LOG_DEBUG_, LOG_INFO_, LOG_WARN_, LOG_ERR_, LOG_LEVEL_COUNT };
 #define LOG_EVENT_MAX 8192
 
 struct log_event {
-	struct buf buf;         /* u8 level, u64 wall us, bytes event, then (bytes key, bytes value)* */
+	struct buf buf; /* u8 level, u64 wall us, bytes event, then (bytes key, bytes value)* */
 };
 
 void log_begin(struct log_event *ev, enum log_level level, const char *event);
-void log_kv(struct log_event *ev, const char *key, struct span value);   /* long values are cut at 1024 bytes */
+void log_kv(struct log_event *ev, const char *key,
+    struct span value); /* long values are cut at 1024 bytes */
 void log_kvs(struct log_event *ev, const char *key, const char *value);
 void log_kvf(struct log_event *ev, const char *key, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void log_kv_u64(struct log_event *ev, const char *key, uint64_t value);

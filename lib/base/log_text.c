@@ -32,8 +32,9 @@ utf8_len(struct span s)
 		if ((u[i] & 0xc0) != 0x80)
 			return 0;
 	/* Overlong forms, surrogates, beyond U+10FFFF, C1. */
-	if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f) || (u[0] == 0xf0 && u[1] < 0x90) ||
-	    (u[0] == 0xf4 && u[1] > 0x8f) || (u[0] == 0xc2 && u[1] < 0xa0))
+	if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f) ||
+	    (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] > 0x8f) ||
+	    (u[0] == 0xc2 && u[1] < 0xa0))
 		return 0;
 	return n;
 }

@@ -49,8 +49,8 @@ sip_round(uint64_t v[4])
 uint64_t
 map_siphash(const uint64_t key[2], struct span s)
 {
-	uint64_t v[4] = { key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d, key[0] ^ 0x6c7967656e657261,
-		key[1] ^ 0x7465646279746573 };
+	uint64_t v[4] = { key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d,
+		key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573 };
 	uint64_t word;
 	size_t i = 0;
 
@@ -137,7 +137,8 @@ map_find(const struct map *m, struct span key, uint64_t hash)
 
 		if (s->value == NULL)
 			return NULL;
-		if (s->value != GONE && s->hash == hash && span_eq(span_make(s->key, s->key_n), key))
+		if (s->value != GONE && s->hash == hash &&
+		    span_eq(span_make(s->key, s->key_n), key))
 			return s;
 	}
 }

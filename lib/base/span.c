@@ -102,11 +102,13 @@ span_trim(struct span s)
 struct span
 span_sub(struct span s, size_t from, size_t n)
 {
+	if (s.p == NULL)
+		return SPAN_NONE;
 	if (from > s.n)
 		from = s.n;
 	if (n > s.n - from)
 		n = s.n - from;
-	return span_make(s.p != NULL ? s.p + from : NULL, n);
+	return span_make(s.p + from, n);
 }
 
 ptrdiff_t

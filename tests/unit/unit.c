@@ -48,13 +48,14 @@ unit_shared_file(const char *name)
 	static char path[4096];
 	const char *dir = getenv("POSTERN_SHARED");
 
-	snprintf(path, sizeof(path), "%s/%s", dir != NULL && *dir != '\0' ? dir : "../shared", name);
+	snprintf(
+	    path, sizeof(path), "%s/%s", dir != NULL && *dir != '\0' ? dir : "../shared", name);
 	return access(path, R_OK) == 0 ? path : NULL;
 }
 
 void
 unit_eq(struct span got, struct span want)
 {
-	ck_assert_msg(span_eq(got, want), "got \"%.*s\" (%zu bytes), want \"%.*s\" (%zu bytes)", SPAN_ARG(got), got.n,
-	    SPAN_ARG(want), want.n);
+	ck_assert_msg(span_eq(got, want), "got \"%.*s\" (%zu bytes), want \"%.*s\" (%zu bytes)",
+	    SPAN_ARG(got), got.n, SPAN_ARG(want), want.n);
 }

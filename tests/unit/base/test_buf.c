@@ -171,7 +171,8 @@ START_TEST(numbers_are_little_endian)
 	buf_put_u32(&b, 0x04050607);
 	buf_put_u64(&b, 0x08090a0b0c0d0e0f);
 	buf_put_bytes(&b, SPAN("x"));
-	unit_eq(buf_span(&b), SPAN("\x01\x03\x02\x07\x06\x05\x04\x0f\x0e\x0d\x0c\x0b\x0a\x09\x08\x01\0\0\0x"));
+	unit_eq(buf_span(&b),
+	    SPAN("\x01\x03\x02\x07\x06\x05\x04\x0f\x0e\x0d\x0c\x0b\x0a\x09\x08\x01\0\0\0x"));
 	buf_clear(&b);
 }
 END_TEST

@@ -48,7 +48,9 @@ START_TEST(goes_on_and_agrees_at_any_place_and_length)
 			uint32_t whole = crc32c(0, bytes + from, n);
 
 			ck_assert_uint_eq(crc32c_table(0, bytes + from, n), whole);
-			ck_assert_uint_eq(crc32c(crc32c(0, bytes + from, n / 3), bytes + from + n / 3, n - n / 3), whole);
+			ck_assert_uint_eq(
+			    crc32c(crc32c(0, bytes + from, n / 3), bytes + from + n / 3, n - n / 3),
+			    whole);
 		}
 }
 END_TEST

@@ -44,8 +44,8 @@ setup(void)
 static void
 teardown(void)
 {
-	static const char *const names[] = { "in/sub/file", "in/out", "in/absolute", "in/inside", "in/loop", "in/magic",
-		"in/new", "outside" };
+	static const char *const names[] = { "in/sub/file", "in/out", "in/absolute", "in/inside",
+		"in/loop", "in/magic", "in/new", "outside" };
 
 	fd_close(&dir);
 	for (size_t i = 0; i < UNIT_COUNT(names); i++)

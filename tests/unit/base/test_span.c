@@ -170,7 +170,8 @@ START_TEST(number)
 {
 	uint64_t v = 77;
 
-	ck_assert_int_eq(span_to_u64(span_of(number_cases[_i].in), number_cases[_i].max, &v), number_cases[_i].r);
+	ck_assert_int_eq(span_to_u64(span_of(number_cases[_i].in), number_cases[_i].max, &v),
+	    number_cases[_i].r);
 	ck_assert_uint_eq(v, number_cases[_i].r == 0 ? number_cases[_i].out : 77);
 }
 END_TEST
