@@ -27,12 +27,16 @@ struct dsn_plan {
 	char boundary[BOUNDARY_MAX];
 };
 
-/* May these bytes stand in a part as they are? Only CRLF lines of at most 998 bytes, no NUL. */
+/* May this message stand in a part as it is? Only CRLF lines of at most 998 bytes, no NUL, an end of the header that
+ * every reader sees. */
 static bool
 can_enclose(struct span s)
 {
+	struct span body = span_sub(s, header_length(s), SIZE_MAX);
 	size_t line = 0;
 
+	if (body.n > 0 && !span_starts(body, SPAN("\r\n")))
+		return false;
 	for (size_t i = 0; i < s.n; i++) {
 		if (s.p[i] == '\r' && i + 1 < s.n && s.p[i + 1] == '\n') {
 			line = 0;

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: ISC
+dsn_sample_DEPS := mail
+probe_DEPS := svc
+faultfs_LIBS := fuse3
+faultfs_CPPFLAGS := -I/usr/include/fuse3 -D_FILE_OFFSET_BITS=64
