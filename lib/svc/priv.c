@@ -221,7 +221,7 @@ enter_landlock(const struct priv_plan *plan)
 	unsigned n = 0;
 	struct stat st;
 
-	if (plan->root_fd >= 0)
+	if (plan->root_fd >= 0 && proc_info(plan->kind)->root != PROC_ROOT_EMPTY)
 		dirs[n++] = plan->root_fd;
 	for (unsigned i = 0; i < plan->keep_count; i++) {
 		if (fstat(plan->keep_fds[i], &st) == 0 && S_ISDIR(st.st_mode))
