@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* Third party */
@@ -58,6 +59,7 @@ struct peer {
 	int fd;                 /* until chan takes it */
 	enum proc_id kind;
 	uint16_t slot;
+	uint32_t pid;           /* as it said in HELLO */
 	bool is_alone;
 	bool is_up;             /* said HELLO */
 	bool is_closed;         /* the channel ended */
@@ -234,6 +236,7 @@ take_hello(struct peer *p, const struct msg_hello *h)
 	if (h->kind != p->kind || h->slot != p->slot)
 		die_temp("%s %u introduced itself as another process", proc_info(p->kind)->name, p->slot);
 	p->is_up = true;
+	p->pid = h->pid;
 	if (p->kind == PROC_LOGD)
 		log_catch_up(s, p);
 	if (s->own->ops->on_peer != NULL)
@@ -457,6 +460,8 @@ take_init(struct svc *s, const struct msg_init *m)
 	if (conf_decode(m->conf, &s->conf) < 0)
 		die_temp("options from master cannot be read");
 	log_init(proc_info(s->kind)->name, (enum log_level)s->conf->log.level);
+	/* master starts programs by descriptor: without this ps would show its number. */
+	(void)prctl(PR_SET_NAME, proc_info(s->kind)->name, 0, 0, 0);
 }
 
 /* INIT comes before anyone knows which kind we are; its permission holds for every child. */
@@ -721,4 +726,15 @@ svc_peer_next(struct svc *s, enum proc_id kind, size_t *it)
 		return p->chan;
 	}
 	return NULL;
+}
+
+uint32_t
+svc_peer_pid(struct svc *s, const struct chan *c)
+{
+	LIST_EACH(node, &s->own->peers) {
+		struct peer *p = LIST_ENTRY(node, struct peer, node);
+		if (p->chan == c)
+			return p->pid;
+	}
+	return 0;
 }

@@ -78,5 +78,7 @@ const char *svc_file_next(struct svc *s, const char *prefix, size_t *it);
 struct chan *svc_peer(struct svc *s, enum proc_id kind, unsigned slot);
 /* Iterate over the live siblings of a kind. */
 struct chan *svc_peer_next(struct svc *s, enum proc_id kind, size_t *it);
+/* Process id of a sibling as it said in HELLO, for log lines; 0: not a sibling. */
+uint32_t svc_peer_pid(struct svc *s, const struct chan *c);
 
 #endif
