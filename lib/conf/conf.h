@@ -25,11 +25,17 @@ struct conf_problems {
 };
 
 /* Read and check a file. All problems are collected. On errors *out is NULL and E_CONFIG (E_IO, E_NOTFOUND,
- * E_ACCESS: cannot be read) is returned. If must_be_root_owned, a file that is writable by others is refused. */
+ * E_ACCESS: cannot be read) is returned. If must_be_root_owned, a file that is writable by others is refused, unless they
+ * could as well write the running program. problems: need not be initialised; conf_problems_clear(). */
 int conf_load(const char *path, bool must_be_root_owned, struct conf **out, struct conf_problems *problems) MUST_CHECK;
 /* All defaults. */
 struct conf *conf_defaults(void);
 void conf_free(struct conf **c);
+/* The same for a text, without the host's name: hostname and origin stay empty where it does not give them.
+ * file: for the problems; base: canonical folder of relative paths, NULL: they stay. problems: initialised. */
+int conf_parse(const char *file, const char *base, struct span text, struct conf **out, struct conf_problems *problems)
+	MUST_CHECK;
+void conf_problems_init(struct conf_problems *p);
 void conf_problems_clear(struct conf_problems *p);
 
 /* Values for one process (its FOR column); the rest are the defaults on the other side. */

@@ -19,19 +19,19 @@ struct conf_rate {
 
 /* options.def as one struct: a section is a struct of its own (struct conf_limits limits), a titled block an array
  * (struct conf_domain *domain, size_t domain_count). A block's line is that of its title in the file, 0: none. */
-#define OPT_STR(name, for, def, help) char *name;
-#define OPT_PATH(name, for, def, help) char *name;
-#define OPT_LIST(name, for, def, help) struct conf_list name;
-#define OPT_PATHS(name, for, def, help) struct conf_list name;
-#define OPT_INT(name, for, def, min, max, help) uint64_t name;
-#define OPT_SIZE(name, for, def, min, max, help) uint64_t name;
-#define OPT_TIME(name, for, def, min, max, help) uint64_t name;
-#define OPT_BOOL(name, for, def, help) bool name;
-#define OPT_RATE(name, for, def, help) struct conf_rate name;
-#define OPT_ENUM(name, for, def, values, help) int name;
+#define OPT_STR(name, who, def, help) char *name;
+#define OPT_PATH(name, who, def, help) char *name;
+#define OPT_LIST(name, who, def, help) struct conf_list name;
+#define OPT_PATHS(name, who, def, help) struct conf_list name;
+#define OPT_INT(name, who, def, min, max, help) uint64_t name;
+#define OPT_SIZE(name, who, def, min, max, help) uint64_t name;
+#define OPT_TIME(name, who, def, min, max, help) uint64_t name;
+#define OPT_BOOL(name, who, def, help) bool name;
+#define OPT_RATE(name, who, def, help) struct conf_rate name;
+#define OPT_ENUM(name, who, def, values, help) int name;
 #define SECTION_BEGIN(name, help) struct conf_##name {
 #define SECTION_END(name) } name;
-#define BLOCK_BEGIN(name, for, help) struct conf_##name { char *title; unsigned line;
+#define BLOCK_BEGIN(name, who, help) struct conf_##name { char *title; unsigned line;
 #define BLOCK_END(name) } *name; size_t name##_count;
 
 struct conf {

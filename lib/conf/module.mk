@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: ISC
+conf_DEPS := base proc
+conf_LIBS := confuse
