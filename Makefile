@@ -311,7 +311,7 @@ lint:
 
 format:
 	@scripts/deps lint
-	@git ls-files -z '*.c' '*.h' | xargs -0r clang-format -i
+	@find . \( -path ./build -o -path ./run -o -path ./.git \) -prune -o -name '*.[ch]' -print0 | xargs -0r clang-format -i
 
 install: all
 	install -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir)/postern $(DESTDIR)$(sysconfdir)/postern $(DESTDIR)$(docdir)
