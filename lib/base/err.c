@@ -22,7 +22,7 @@ err_info(int code)
 }
 
 int
-err_from_errno(int errnum)
+err_from_errno_lookup(int errnum)
 {
 	switch (errnum) {
 	case ENOSPC:

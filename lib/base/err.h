@@ -27,7 +27,18 @@ const struct err_info *err_info(int code);
 
 /* Translate errno: ENOSPC and EDQUOT to E_NOSPACE, EACCES and EPERM to E_ACCESS, ENOENT to E_NOTFOUND,
  * ENOMEM to E_NOMEM, EAGAIN to E_AGAIN, ETIMEDOUT to E_TIMEOUT, EPIPE and ECONNRESET to E_CLOSED, the rest to E_IO. */
-int err_from_errno(int errnum);
+int err_from_errno_lookup(int errnum);
+
+/* Inline, so that compilers and analyzers see that the result is negative and `if ((r = f()) < 0)` catches it. */
+static inline int
+err_from_errno(int errnum)
+{
+	int code = err_from_errno_lookup(errnum);
+
+	if (code >= 0)
+		__builtin_unreachable();
+	return code;
+}
 
 #define MUST_CHECK __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
