@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: ISC
+logd_DEPS := svc
+logd_LIBS :=
