@@ -6,27 +6,42 @@
 /* System */
 #include <string.h>
 /* lib */
-#include "base/mem.h"
+#include "base/map.h"
 #include "conf/addr.h"
 #include "conf/check.h"
 
 struct checker {
 	const struct conf_source *src;
 	const struct conf *c;
-	const struct scan *found;
+	struct map64 found;     /* key_of() -> struct found_option: there may be many domains */
 };
+
+static uint64_t
+key_of(const struct conf_row *row, size_t block)
+{
+	size_t count;
+
+	return ((uint64_t)(row - conf_rows(&count)) << 32 | block) + 1;
+}
+
+/* What the file says of an option, NULL: nothing. */
+static const struct found_option *
+found_of(const struct checker *k, const char *group, size_t block, const char *option)
+{
+	const struct conf_group *g = conf_group_find(span_of(group));
+
+	return map64_get(&k->found, key_of(conf_row_find(g, span_of(option)), block));
+}
 
 /* The line of an option; that of its block where it is not given; 0 where it is a default. */
 static unsigned
 line_of(const struct checker *k, const char *group, size_t block, const char *option)
 {
+	const struct found_option *found = found_of(k, group, block, option);
 	const struct conf_group *g = conf_group_find(span_of(group));
-	const struct conf_row *row = conf_row_find(g, span_of(option));
 
-	for (size_t i = 0; i < k->found->option_count; i++) {
-		if (k->found->options[i].row == row && k->found->options[i].block == block)
-			return k->found->options[i].line;
-	}
+	if (found != NULL)
+		return found->line;
 	return g->kind == CONF_BLOCK ? *conf_block_line(k->c, g, block) : 0;
 }
 
@@ -35,11 +50,13 @@ static bool
 is_block_bad(const struct checker *k, const char *group, size_t block)
 {
 	const struct conf_group *g = conf_group_find(span_of(group));
+	size_t count;
+	const struct conf_row *row = conf_rows(&count);
 
-	for (size_t i = 0; i < k->found->option_count; i++) {
-		const struct found_option *o = &k->found->options[i];
+	for (size_t i = 0; i < count; i++) {
+		const struct found_option *found = row[i].group == g ? map64_get(&k->found, key_of(&row[i], block)) : NULL;
 
-		if (o->row->group == g && o->block == block && o->is_bad)
+		if (found != NULL && found->is_bad)
 			return true;
 	}
 	return false;
@@ -313,10 +330,13 @@ check_log(const struct checker *k)
 }
 
 void
-conf_check(const struct conf_source *src, const struct conf *c, const struct scan *found)
+conf_check(const struct conf_source *src, const struct conf *c, struct scan *found)
 {
-	struct checker k = { src, c, found };
+	struct checker k = { .src = src, .c = c };
 
+	map64_init(&k.found);
+	for (size_t i = 0; i < found->option_count; i++)
+		map64_put(&k.found, key_of(found->options[i].row, found->options[i].block), &found->options[i]);
 	check_names(&k);
 	check_directories(&k);
 	check_users(&k);
@@ -330,4 +350,5 @@ conf_check(const struct conf_source *src, const struct conf *c, const struct sca
 	check_resolver(&k);
 	check_times(&k);
 	check_log(&k);
+	map64_clear(&k.found);
 }

@@ -8,6 +8,6 @@
 
 /* What options mean together: errors and warnings with the line of the option that is to be changed. Internal
  * to lib/conf. */
-void conf_check(const struct conf_source *src, const struct conf *c, const struct scan *found);
+void conf_check(const struct conf_source *src, const struct conf *c, struct scan *found);
 
 #endif

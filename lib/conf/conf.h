@@ -46,7 +46,7 @@ int conf_decode(struct span in, struct conf **out) MUST_CHECK;
  * what: all options, or only those changed from their default; name restricts to one option or section, NULL: all. */
 enum conf_show { CONF_SHOW_ALL, CONF_SHOW_CHANGED, CONF_SHOW_DOC };
 int conf_show(const struct conf *c, enum conf_show what, const char *name, struct buf *out) MUST_CHECK;
-/* The commented sample file, and the OPTIONS part of postern.conf(5) as roff, generated from the table. */
+/* The commented sample file, and postern.conf(5) as roff, generated from the table. */
 void conf_sample(struct buf *out);
 void conf_man(struct buf *out);
 /* Closest option name for a misspelt one within the same section, NULL: none is near. */

@@ -111,7 +111,7 @@ host_complete(const struct conf_source *src, struct conf *c)
 	if (c->hostname[0] == '\0') {
 		mem_free(c->hostname);
 		c->hostname = this_host();
-		if (strchr(c->hostname, '.') == NULL)
+		if (src != NULL && strchr(c->hostname, '.') == NULL)
 			problem_warn(src, 0, "hostname: the name of this host, %s, is not fully qualified and other servers may refuse mail from it; write hostname = \"NAME.DOMAIN\"", c->hostname);
 	}
 	if (c->origin[0] != '\0')

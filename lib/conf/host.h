@@ -7,7 +7,7 @@
 
 /* hostname and origin where the file does not name them. Internal to lib/conf and its tests. */
 
-/* Fill both from this host; warns about a hostname that is not fully qualified. */
+/* Fill both from this host; warns about a hostname that is not fully qualified. src NULL: says nothing. */
 void host_complete(const struct conf_source *src, struct conf *c);
 /* The fully qualified name of a host: nodename if it has a dot, else the first name with a dot on a line of the hosts
  * file that has nodename, else nodename. mem_free(). */
