@@ -109,6 +109,9 @@ struct spool_stats {
 	uint64_t transactions, ops;     /* of queue.db */
 	uint64_t free_bytes;
 	uint64_t cursor, next_number;
+	uint64_t rowless_messages;      /* after the cursor, unfinished, without a message row: not in store_counts */
+	uint64_t rowless_bytes;         /* their trace and content */
+	uint64_t pending_rcpts;         /* after the cursor, with neither mark nor row */
 	int intake_code;                /* 0: open */
 };
 void spool_get_stats(const struct spool *sp, struct spool_stats *out);
