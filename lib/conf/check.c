@@ -4,11 +4,15 @@
  * and types are value.c's. Runs in master and the tools. */
 
 /* System */
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 /* lib */
 #include "base/map.h"
 #include "conf/addr.h"
 #include "conf/check.h"
+#include "conf/user.h"
+#include "proc/proc.h"
 
 struct checker {
 	const struct conf_source *src;
@@ -81,6 +85,30 @@ check_absent(const struct checker *k, size_t block, const char *option, const ch
 {
 	if (value[0] != '\0')
 		problem_error(k->src, line_of(k, "domain", block, option), "%s is not used by class = %s; remove it or change the class", option, class);
+}
+
+/* A table that is not there. Only where a file is checked on its host, not a text. */
+static void
+check_table(const struct checker *k, unsigned line, const char *option, const char *path)
+{
+	if (k->src->base == NULL || path[0] == '\0' || access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR))
+		return;
+	problem_warn(k->src, line, "%s = \"%s\": there is no such file; make it, or mend the path", option, path);
+}
+
+static void
+check_tables(const struct checker *k)
+{
+	const struct conf *c = k->c;
+
+	check_table(k, line_of(k, "", 0, "transport"), "transport", c->transport);
+	check_table(k, line_of(k, "", 0, "relay_host_by_sender"), "relay_host_by_sender", c->relay_host_by_sender);
+	for (size_t i = 0; i < c->aliases.virtual.count; i++)
+		check_table(k, line_of(k, "aliases", 0, "virtual"), "aliases.virtual", c->aliases.virtual.items[i]);
+	for (size_t i = 0; i < c->domain_count; i++) {
+		check_table(k, line_of(k, "domain", i, "table"), "table", c->domain[i].table);
+		check_table(k, line_of(k, "domain", i, "recipients"), "recipients", c->domain[i].recipients);
+	}
 }
 
 static void
@@ -197,27 +225,50 @@ check_networks(const struct checker *k)
 	}
 }
 
+/* Does a process of procs.def run as this option of users { }? */
+static bool
+is_user_needed(const char *option)
+{
+	for (unsigned id = 0; id < PROC_COUNT; id++) {
+		if (id != PROC_MASTER && strcmp(proc_info((enum proc_id)id)->user, option) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+check_user(const struct checker *k, unsigned line, const char *option, const char *name)
+{
+	uint64_t id;
+	uid_t uid;
+	gid_t gid;
+	bool is_zero = span_to_u64(span_of(name), UINT64_MAX, &id) == 0 && (id == 0 || id >= UINT32_MAX);
+
+	if (name[0] == '\0' || strpbrk(name, " :,/") != NULL)
+		problem_error(k->src, line, "users.%s = \"%s\": no user; write a name or a numeric id", option, name);
+	else if (strcmp(name, "root") == 0 || is_zero)
+		problem_error(k->src, line, "users.%s = \"%s\": no process runs as root; write another user, or an id from 1 to 4294967294", option, name);
+	else if (k->src->is_for_root && is_user_needed(option) && (conf_user_find(name, &uid, &gid) < 0 || uid == 0))
+		problem_error(k->src, line, "users.%s = \"%s\": no such user in /etc/passwd; make it with `useradd -r -M -U -s /usr/sbin/nologin %s`, or write a numeric id that nobody has", option, name, name);
+}
+
 static void
 check_users(const struct checker *k)
 {
 	const struct conf_group *g = conf_group_find(SPAN("users"));
+	void *users = conf_group_at(k->c, g, 0);
 	size_t count;
 	const struct conf_row *row = conf_rows(&count);
-	uint64_t id;
 
 	for (size_t i = 0; i < count; i++) {
-		const char *name = row[i].group == g ? *(char *const *)conf_field(&row[i], conf_group_at(k->c, g, 0)) : NULL;
-		unsigned line = name != NULL ? line_of(k, "users", 0, row[i].name) : 0;
+		const char *name = row[i].group == g ? *(char *const *)conf_field(&row[i], users) : NULL;
 
 		if (name == NULL)
 			continue;
-		if (name[0] == '\0' || strpbrk(name, " :,/") != NULL)
-			problem_error(k->src, line, "users.%s = \"%s\": no user; write a name or a numeric id", row[i].name, name);
-		else if (strcmp(name, "root") == 0 || (span_to_u64(span_of(name), UINT64_MAX, &id) == 0 && (id == 0 || id >= UINT32_MAX)))
-			problem_error(k->src, line, "users.%s = \"%s\": no process runs as root; write another user, or an id from 1 to 4294967294", row[i].name, name);
-		for (size_t j = 0; name[0] != '\0' && j < i; j++) {
-			if (row[j].group == g && strcmp(*(char *const *)conf_field(&row[j], conf_group_at(k->c, g, 0)), name) == 0)
-				problem_warn(k->src, line, "users.%s and users.%s are both %s, so each can take over the other; give each its own", row[j].name, row[i].name, name);
+		check_user(k, line_of(k, "users", 0, row[i].name), row[i].name, name);
+		for (size_t j = 0; j < i; j++) {
+			if (row[j].group == g && strcmp(*(char *const *)conf_field(&row[j], users), name) == 0)
+				problem_warn(k->src, line_of(k, "users", 0, row[i].name), "users.%s and users.%s are both %s, so each can take over the other; give each its own", row[j].name, row[i].name, name);
 		}
 	}
 }
@@ -342,6 +393,7 @@ conf_check(const struct conf_source *src, const struct conf *c, struct scan *fou
 	check_users(&k);
 	check_listens(&k);
 	check_domains(&k);
+	check_tables(&k);
 	check_networks(&k);
 	check_hop(&k, line_of(&k, "", 0, "relay_host"), "relay_host", c->relay_host, false);
 	check_address(&k, "bcc_always", c->bcc_always);

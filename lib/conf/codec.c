@@ -41,7 +41,7 @@ fingerprint(void)
 }
 
 static bool
-gets(uint32_t procs, enum proc_id who)
+is_given(uint32_t procs, enum proc_id who)
 {
 	return who == PROC_MASTER || (procs & (1u << who)) != 0;
 }
@@ -95,7 +95,7 @@ encode_instance(const struct conf_group *g, const void *instance, enum proc_id w
 	const struct conf_row *row = conf_rows(&count);
 
 	for (size_t i = 0; i < count; i++) {
-		if (row[i].group == g && gets(row[i].procs, who))
+		if (row[i].group == g && is_given(row[i].procs, who))
 			encode_value(&row[i], (const char *)instance + row[i].offset, out);
 	}
 }
@@ -111,7 +111,7 @@ conf_encode(const struct conf *c, enum proc_id who, struct buf *out)
 	for (size_t i = 0; i < count; i++) {
 		size_t n = conf_group_count(c, &g[i]);
 
-		if (!gets(g[i].procs, who))
+		if (!is_given(g[i].procs, who))
 			continue;
 		if (g[i].kind == CONF_BLOCK)
 			buf_put_u32(out, (uint32_t)n);
@@ -238,7 +238,7 @@ decode_instance(const struct conf_group *g, void *instance, enum proc_id who, st
 	int r;
 
 	for (size_t i = 0; i < count; i++) {
-		if (row[i].group != g || !gets(row[i].procs, who))
+		if (row[i].group != g || !is_given(row[i].procs, who))
 			continue;
 		if ((r = decode_value(&row[i], in, conf_field(&row[i], instance))) < 0)
 			return r;
@@ -282,7 +282,7 @@ conf_decode(struct span in, struct conf **out)
 		return E_CORRUPT;
 	c = conf_defaults();
 	for (size_t i = 0; i < count && r == 0; i++) {
-		if (gets(g[i].procs, (enum proc_id)who))
+		if (is_given(g[i].procs, (enum proc_id)who))
 			r = decode_group(c, &g[i], (enum proc_id)who, &cur);
 	}
 	if (r == 0)

@@ -25,9 +25,13 @@ struct conf_problems {
 };
 
 /* Read and check a file. All problems are collected. On errors *out is NULL and E_CONFIG (E_IO, E_NOTFOUND,
- * E_ACCESS: cannot be read) is returned. If must_be_root_owned, a file that is writable by others is refused, unless they
- * could as well write the running program. problems: need not be initialised; conf_problems_clear(). */
+ * E_ACCESS: cannot be read) is returned. If must_be_root_owned (the server starts as root), a file that others can write is
+ * refused, unless they could as well write the running program, and the users of users { } must exist.
+ * problems: need not be initialised; conf_problems_clear(). */
 int conf_load(const char *path, bool must_be_root_owned, struct conf **out, struct conf_problems *problems) MUST_CHECK;
+/* What can be taken from a file with mistakes, for tools that must find a running server whatever was done to its file
+ * since. NULL: it cannot be read. */
+struct conf *conf_load_best(const char *path);
 /* All defaults. */
 struct conf *conf_defaults(void);
 void conf_free(struct conf **c);

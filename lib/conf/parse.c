@@ -161,7 +161,7 @@ take_all(const struct conf_source *src, cfg_t *cfg, struct scan *found, struct c
 static void
 parse_text(const struct conf_source *src, char *text, size_t n, struct conf *c)
 {
-	struct scan found;
+	struct scan found = { 0 };
 	cfg_t *cfg = NULL;
 
 	if (scan_text(src, text, n, &found) == 0 && (cfg = cfg_of_table()) != NULL) {
@@ -179,29 +179,34 @@ parse_text(const struct conf_source *src, char *text, size_t n, struct conf *c)
 	scan_clear(&found);
 }
 
-int
-conf_parse(const char *file, const char *base, struct span text, struct conf **out, struct conf_problems *problems)
+/* What can be taken from a text; the rest has its default. */
+static struct conf *
+parse_any(const struct conf_source *src, struct span text)
 {
-	struct conf_source src = { file, base, problems };
 	struct conf *c = conf_defaults();
 	char *copy;
 
-	*out = NULL;
 	if (text.n > FILE_MAX_BYTES) {
-		problem_error(&src, 0, "longer than %d MiB; put lists into tables", FILE_MAX_BYTES >> 20);
+		problem_error(src, 0, "longer than %d MiB; put lists into tables", FILE_MAX_BYTES >> 20);
 	} else if (text.n > 0 && memchr(text.p, '\0', text.n) != NULL) {
-		problem_error(&src, 0, "holds a NUL byte; write plain text");
+		problem_error(src, 0, "holds a NUL byte; write plain text");
 	} else {
 		copy = mem_dup_span(text);
-		parse_text(&src, copy, text.n, c);
+		parse_text(src, copy, text.n, c);
 		mem_free(copy);
 	}
-	if (problems->errors > 0) {
-		conf_free(&c);
-		return E_CONFIG;
-	}
-	*out = c;
-	return 0;
+	return c;
+}
+
+int
+conf_parse(const char *file, const char *base, struct span text, struct conf **out, struct conf_problems *problems)
+{
+	struct conf_source src = { file, base, problems, false };
+
+	*out = parse_any(&src, text);
+	if (problems->errors > 0)
+		conf_free(out);
+	return *out != NULL ? 0 : E_CONFIG;
 }
 
 /* Who may write the configuration of a server that starts as root: root, and whoever may write the program that root
@@ -260,26 +265,51 @@ folder_of(const char *path)
 	return real;
 }
 
-int
-conf_load(const char *path, bool must_be_root_owned, struct conf **out, struct conf_problems *problems)
+/* *out is NULL only where the file cannot be read. */
+static int
+load_any(struct conf_source *src, bool must_be_root_owned, struct conf **out)
 {
-	struct conf_source src = { path, NULL, problems };
 	struct buf text;
 	char *base;
 	int r;
 
 	*out = NULL;
-	conf_problems_init(problems);
 	buf_init(&text, FILE_MAX_BYTES);
-	if ((r = read_file(&src, must_be_root_owned, &text)) < 0) {
-		buf_clear(&text);
-		return r;
+	if ((r = read_file(src, must_be_root_owned, &text)) == 0) {
+		src->base = base = folder_of(src->file);
+		*out = parse_any(src, buf_span(&text));
+		host_complete(src, *out);
+		src->base = NULL;
+		free(base);
 	}
-	base = folder_of(path);
-	r = conf_parse(path, base, buf_span(&text), out, problems);
-	free(base);
 	buf_clear(&text);
-	if (r == 0)
-		host_complete(&src, *out);
 	return r;
+}
+
+int
+conf_load(const char *path, bool must_be_root_owned, struct conf **out, struct conf_problems *problems)
+{
+	struct conf_source src = { path, NULL, problems, must_be_root_owned };
+	int r;
+
+	conf_problems_init(problems);
+	if ((r = load_any(&src, must_be_root_owned, out)) < 0)
+		return r;
+	if (problems->errors > 0)
+		conf_free(out);
+	return *out != NULL ? 0 : E_CONFIG;
+}
+
+struct conf *
+conf_load_best(const char *path)
+{
+	struct conf_problems problems;
+	struct conf_source src = { path, NULL, &problems, false };
+	struct conf *c;
+
+	conf_problems_init(&problems);
+	if (load_any(&src, false, &c) < 0)
+		c = NULL;
+	conf_problems_clear(&problems);
+	return c;
 }

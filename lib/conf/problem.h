@@ -10,6 +10,7 @@ struct conf_source {
 	const char *file;               /* as the user named it */
 	const char *base;               /* folder of relative paths, NULL: they stay */
 	struct conf_problems *problems;
+	bool is_for_root;               /* the server starts as root: its users must exist */
 };
 
 /* line 0: "FILE: message". */

@@ -233,7 +233,6 @@ scan_text(const struct conf_source *src, char *text, size_t n, struct scan *out)
 {
 	struct walk w = { { src, text, n, 0, 1, 0 }, out, conf_group_find(SPAN("")), NULL, 0, 0, { TOK_END, 0, 0, 0 } };
 
-	memset(out, 0, sizeof(*out));
 	w.group = w.top;
 	advance(&w);
 	while (w.tok.kind != TOK_END) {

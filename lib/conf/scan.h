@@ -59,7 +59,7 @@ struct scan {
 /* Reads the whole text and blanks out (with spaces, so that lines stay) comments and statements that are unknown, so
  * that libconfuse can go on with the rest. All problems are reported.
  * text   n bytes and a NUL, no other NUL; changed
- * out    spans point into text; scan_clear()
+ * out    zeroed; spans point into text; scan_clear()
  * errors E_CONFIG: the text must not be given to libconfuse */
 int scan_text(const struct conf_source *src, char *text, size_t n, struct scan *out) MUST_CHECK;
 void scan_clear(struct scan *s);
