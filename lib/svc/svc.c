@@ -738,3 +738,46 @@ svc_peer_pid(struct svc *s, const struct chan *c)
 	}
 	return 0;
 }
+
+bool
+svc_peer_is_alone(struct svc *s, const struct chan *c)
+{
+	LIST_EACH(node, &s->own->peers) {
+		struct peer *p = LIST_ENTRY(node, struct peer, node);
+		if (p->chan == c)
+			return p->is_alone;
+	}
+	return false;
+}
+
+bool
+svc_peer_silent(struct svc *s, enum proc_id kind, size_t *it, uint16_t *slot_out)
+{
+	size_t n = 0;
+
+	LIST_EACH(node, &s->own->peers) {
+		struct peer *p = LIST_ENTRY(node, struct peer, node);
+		if (n++ < *it || p->kind != kind || p->is_up || p->is_closed)
+			continue;
+		*it = n;
+		*slot_out = p->slot;
+		return true;
+	}
+	return false;
+}
+
+void
+svc_peer_close(struct svc *s, struct chan *c)
+{
+	LIST_EACH(node, &s->own->peers) {
+		struct peer *p = LIST_ENTRY(node, struct peer, node);
+		if (p->chan != c)
+			continue;
+		chan_free(&p->chan);
+		p->is_up = false;       /* nobody waits for its end but peer_end() */
+		p->is_closed = true;
+		if (p->is_lost)
+			peer_end(p);
+		return;
+	}
+}

@@ -80,5 +80,12 @@ struct chan *svc_peer(struct svc *s, enum proc_id kind, unsigned slot);
 struct chan *svc_peer_next(struct svc *s, enum proc_id kind, size_t *it);
 /* Process id of a sibling as it said in HELLO, for log lines; 0: not a sibling. */
 uint32_t svc_peer_pid(struct svc *s, const struct chan *c);
+/* Is it a worker of its own for jobs that crashed others? */
+bool svc_peer_is_alone(struct svc *s, const struct chan *c);
+/* Iterate over the slots of siblings that were given to us but have not said HELLO yet. False: no more. */
+bool svc_peer_silent(struct svc *s, enum proc_id kind, size_t *it, uint16_t *slot_out);
+/* End the channel to a sibling from our side (a worker that is alone is stopped so). The channel is freed; on_peer_lost
+ * is not called. */
+void svc_peer_close(struct svc *s, struct chan *c);
 
 #endif
