@@ -40,7 +40,8 @@ sysconfdir  ?= /etc
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-MAKEFLAGS += --no-builtin-rules
+# All processors, unless the command line says -j.
+MAKEFLAGS += --no-builtin-rules -j$(NPROC)
 
 # --- compilers and flags ------------------------------------------------------------------------
 
@@ -137,6 +138,7 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $1 $2)
 
 SQL_INCS := $(patsubst %,$(B)/gen/%.inc,$(wildcard $(addsuffix /*.sql,$(ALL_PROGRAMS)) lib/*/*.sql))
+.SECONDARY: $(SQL_INCS)
 $(B)/gen/%.sql.inc: %.sql
 	@mkdir -p $(@D)
 	$(Q)sed -e 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $< > $@
@@ -259,9 +261,8 @@ endif
 
 # --- what people call ---------------------------------------------------------------------------
 
-# A recipe that calls make again uses all processors unless -j was given.
-SUBMAKE = +$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(NPROC)) MODE=$(MODE)
-FUZZMAKE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(NPROC)) MODE=fuzz fuzzers
+SUBMAKE  = +$(MAKE) --no-print-directory MODE=$(MODE)
+FUZZMAKE = $(MAKE) --no-print-directory MODE=fuzz fuzzers
 
 .PHONY: run check check-system torture bench install uninstall lint format fuzz clean help
 run:
