@@ -211,7 +211,7 @@ check_networks(const struct checker *k)
 {
 	const struct conf_list *nets = &k->c->relay_from;
 	unsigned line = line_of(k, "", 0, "relay_from");
-	struct conf_net net;
+	struct conf_net net = { 0 };
 
 	for (size_t i = 0; i < nets->count; i++) {
 		int r = conf_net_parse(span_of(nets->items[i]), &net);
