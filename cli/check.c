@@ -44,6 +44,19 @@ unknown_name(const char *name)
 	return EX_USAGE;
 }
 
+/* For looking at values: the host need not be fit to run the server with them. */
+static int
+load_to_show(const struct cli *cli, struct conf **out)
+{
+	struct conf_problems problems;
+	int r = conf_load(cli->conf_path, false, out, &problems);
+
+	if (r < 0)
+		fputs(buf_cstr(&problems.text), stderr);
+	conf_problems_clear(&problems);
+	return r < 0 ? EX_CONFIG : 0;
+}
+
 static int
 show(const struct cli *cli, enum conf_show what, const char *name, struct buf *out)
 {
@@ -53,9 +66,9 @@ show(const struct cli *cli, enum conf_show what, const char *name, struct buf *o
 	/* The documentation can be read without a configuration. */
 	if (what == CONF_SHOW_DOC && access(cli->conf_path, R_OK) < 0)
 		c = conf_defaults();
-	else if ((x = cli_conf_load(cli, false, &c)) != 0)
+	else if ((x = load_to_show(cli, &c)) != 0)
 		return x;
-	if ((r = conf_show(c, what, name, out)) == E_NOTFOUND)
+	if ((r = conf_show(c, what, name, out)) == E_NOTFOUND && name != NULL)
 		x = unknown_name(name);
 	else if (r < 0)
 		x = EX_SOFTWARE;

@@ -244,7 +244,7 @@ dispatch(struct line *l)
 	const struct command *c = l->argc > 0 ? find_command(l->argv[0]) : NULL;
 	struct cli cli = { l->conf_path, NULL };
 	char **words;
-	int count, x;
+	int count = 0, x;
 
 	if (c == NULL && l->argc == 0 && l->wants_help)
 		print_usage(stdout);
