@@ -132,6 +132,8 @@ START_TEST(numbers)
 		seen++;
 		ck_assert_ptr_eq(map64_get(&m, key), value);
 		ck_assert_ptr_eq(map64_del(&m, key), value);
+		ck_assert_ptr_null(map64_get(&m, key));
+		ck_assert_ptr_null(map64_del(&m, key));
 	}
 	ck_assert_uint_eq(seen, MANY + 1);
 	ck_assert_uint_eq(m.count, 0);
