@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * router: answers where mail for an address goes (qmgr), whether a recipient may be accepted (smtpd) and why (control).
+ * Sees no content and no spool. User _postern-router, empty chroot; its tables come from master as descriptors.
+ */
+/* System */
+#include <stdio.h>
+#include <string.h>
+
+/* lib */
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "loop/timer.h"
+#include "svc/svc.h"
+
+/* this program */
+#include "router/answer.h"
+
+static struct router router;
+
+static int
+prepare(struct svc *s)
+{
+	int resolv = svc_file_take(s, "resolv.conf", NULL), hosts = svc_file_take(s, "hosts", NULL);
+	size_t it = 0;
+	const char *name;
+
+	map_init(&router.tables.by_path);
+	router.dns = dns_new(s->conf, resolv, hosts);
+	fd_close(&resolv);
+	fd_close(&hosts);
+	while ((name = svc_file_next(s, "table:", &it)) != NULL) {
+		int fd = svc_file_take(s, name, NULL);
+		if (fd >= 0)
+			answer_table(&router, name + strlen("table:"), fd);
+	}
+	return router.dns != NULL ? 0 : E_CONFIG;
+}
+
+static int
+start(struct svc *s)
+{
+	int r;
+
+	router.svc = s;
+	router.epoch = 1;
+	router.timers = timer_set_new(s->loop);
+	if ((r = dns_start(router.dns, s->loop, router.timers)) < 0)
+		return r;
+	router.sites = sites_new(router.dns, s->conf);
+	return 0;
+}
+
+static void
+on_peer(struct svc *s, struct chan *c)
+{
+	(void)s;
+	answer_peer(&router, c);
+}
+
+static void
+on_peer_lost(struct svc *s, struct chan *c, bool is_crash, bool is_final)
+{
+	(void)s;
+	(void)is_crash;
+	(void)is_final;
+	answer_peer_lost(&router, c);
+}
+
+static void
+on_msg(struct svc *s, struct chan *c, enum msg_type type, union msg_any *msg)
+{
+	(void)s;
+	answer_msg(&router, c, type, msg);
+}
+
+static void
+on_file(struct svc *s, const char *name, uint64_t mtime_ns, int fd)
+{
+	(void)s;
+	(void)mtime_ns;
+	if (span_starts(span_of(name), SPAN("table:")))
+		answer_table(&router, name + strlen("table:"), fd);
+	else
+		fd_close(&fd);
+}
+
+static void
+on_file_gone(struct svc *s, const char *name, const char *reason)
+{
+	(void)s;
+	if (span_starts(span_of(name), SPAN("table:")))
+		answer_table_gone(&router, name + strlen("table:"), reason);
+}
+
+static void
+on_conf(struct svc *s, struct conf *old)
+{
+	(void)s;
+	answer_conf(&router, old);
+}
+
+static void
+on_stop(struct svc *s, bool is_reload, uint32_t grace_ms)
+{
+	(void)is_reload;
+	(void)grace_ms;
+	svc_exit(s);
+}
+
+int
+main(void)
+{
+	static const struct svc_ops ops = {
+		.kinds = P(ROUTER),
+		.prepare = prepare,
+		.start = start,
+		.on_peer = on_peer,
+		.on_peer_lost = on_peer_lost,
+		.on_msg = on_msg,
+		.on_file = on_file,
+		.on_file_gone = on_file_gone,
+		.on_conf = on_conf,
+		.on_stop = on_stop,
+	};
+
+	return svc_main(&ops);
+}

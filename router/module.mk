@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: ISC
+router_LIBS := unbound idn2 uv
