@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: ISC
-router_LIBS := unbound idn2 uv
+router_LIBS := unbound uv

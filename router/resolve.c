@@ -10,11 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Third party */
-#include <idn2.h>
-
 /* lib */
 #include "base/buf.h"
+#include "smtp/addr.h"
 
 /* this program */
 #include "router/router.h"
@@ -54,24 +52,22 @@ explain_say(const struct explain *e, const char *fmt, ...)
 int
 resolve_normalize_domain(struct span domain, struct arena *a, struct span *out)
 {
-	char *text, *ascii;
-	bool is_ascii = true;
+	char ascii[ADDR_DOMAIN_MAX + 1], *text;
+	int r;
 
-	if (domain.n == 0 || domain.n > 255)
+	if (domain.n == 0 || domain.n > ADDR_DOMAIN_MAX)
 		return E_ADDR_SYNTAX;
 	text = arena_cstr(a, domain);
 	for (size_t i = 0; i < domain.n; i++) {
+		if ((unsigned char)text[i] > 127) {
+			if ((r = addr_domain_to_ascii(domain, ascii)) < 0)
+				return r;
+			*out = arena_dup(a, span_of(ascii));
+			return 0;
+		}
 		text[i] = (char)tolower((unsigned char)text[i]);
-		is_ascii = is_ascii && (unsigned char)text[i] < 128 && text[i] != '\0';
 	}
-	if (is_ascii) {
-		*out = span_make(text, domain.n);
-		return 0;
-	}
-	if (idn2_to_ascii_8z(text, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
-		return E_ADDR_SYNTAX;
-	*out = arena_dup(a, span_of(ascii));
-	idn2_free(ascii);
+	*out = span_make(text, domain.n);
 	return 0;
 }
 
@@ -570,7 +566,7 @@ expand(struct query *q, struct span value, uint32_t n)
 static bool
 follow_aliases(struct query *q)
 {
-	struct span value, one;
+	struct span value, one = SPAN_NONE;
 
 	for (unsigned step = 0; find_alias(q, &value); step++) {
 		uint32_t n = split_targets(q, value, NULL, 0);

@@ -304,3 +304,25 @@ addr_parse_path(struct span *in, struct smtp_addr *out)
 	}
 	return addr_parse_mailbox(path, out);
 }
+
+int
+addr_domain_to_ascii(struct span domain, char out[ADDR_DOMAIN_MAX + 1])
+{
+	char text[4 * ADDR_DOMAIN_MAX + 1], *ascii;
+	int r = E_ADDR_SYNTAX;
+
+	if (domain.n == 0 || domain.n >= sizeof(text) || span_chr(domain, '\0') >= 0)
+		return r;
+	memcpy(text, domain.p, domain.n);
+	text[domain.n] = '\0';
+	if (idn2_to_ascii_8z(text, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
+		return r;
+	size_t n = strlen(ascii);
+	if (n <= ADDR_DOMAIN_MAX) {
+		for (size_t i = 0; i <= n; i++)
+			out[i] = (char)(ascii[i] >= 'A' && ascii[i] <= 'Z' ? ascii[i] + 32 : ascii[i]);
+		r = 0;
+	}
+	idn2_free(ascii);
+	return r;
+}

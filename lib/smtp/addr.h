@@ -37,6 +37,10 @@ int addr_parse_path(struct span *in, struct smtp_addr *out) MUST_CHECK;
 bool addr_is_domain(struct span s, bool utf8_ok);
 /* Is this "[192.0.2.1]" or "[IPv6:2001:db8::1]"?                                            RFC 5321 4.1.3 */
 bool addr_is_literal(struct span s);
+/* A domain with U-labels as A-labels in lower case.                                         RFC 5890, RFC 5891
+ * out  NUL-terminated
+ * E_ADDR_SYNTAX: is none under IDNA 2008 */
+int addr_domain_to_ascii(struct span domain, char out[ADDR_DOMAIN_MAX + 1]) MUST_CHECK;
 /* Is this well-formed UTF-8 (no overlong forms, no surrogates)?                             RFC 3629 */
 bool addr_is_utf8(struct span s);
 
