@@ -444,7 +444,7 @@ void
 session_start(struct session *s, uint64_t now_ms)
 {
 	s->now_ms = now_ms;
-	if (s->conf->greet_delay_ms > 0 && !s->client->may_relay)
+	if (s->conf->greet_delay_ms > 0)
 		s->deadline_ms = now_ms + s->conf->greet_delay_ms;
 	else
 		send_banner(s);

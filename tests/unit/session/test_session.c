@@ -537,7 +537,6 @@ START_TEST(banner_may_come_late)
 	struct driver d;
 
 	driver_init(&d);
-	d.client.may_relay = false;
 	d.conf.greet_delay_ms = 2000;
 	driver_start(&d);
 	driver_wait(&d, 1999);
@@ -547,7 +546,6 @@ START_TEST(banner_may_come_late)
 	driver_clear(&d);
 	/* Who talks before it is refused. */
 	driver_init(&d);
-	d.client.may_relay = false;
 	d.conf.greet_delay_ms = 2000;
 	driver_start(&d);
 	driver_feed(&d, SPAN("EHLO c\r\n"), 3);

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: ISC
+smtpd_LIBS := uv idn2
