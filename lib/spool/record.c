@@ -16,7 +16,7 @@ enum {
 	RECORD_MAGIC = 0x43455250,              /* "PREC" */
 	RECORD_CRC_AT = RECORD_HEADER_BYTES - 4, /* CRC of all before it */
 	RECORD_SALT_AT = 16,
-	SEGMENT_CRC_AT = RECORD_BLOCK_BYTES - 4,
+	SEGMENT_CRC_AT = 508,                   /* all within one sector, which the disk writes whole or not at all */
 };
 static const char segment_magic[8] = { 'P', 'O', 'S', 'T', 'S', 'E', 'G', '\n' };
 
@@ -163,7 +163,8 @@ record_check_body(const struct record *r, struct span body, struct span *envelop
 /* --- segments -------------------------------------------------------------------------------- */
 
 /*	0 magic (8)	 8 u16 version	10 u16 kind	12 u32 number	16 u64 salt	24 u64 cursor
- *	32 u64 next number	40 u64 next batch	48 u64 bytes	56 u64 made	64 zeros	4092 u32 CRC */
+ *	32 u64 next number	40 u64 next batch	48 u64 bytes	56 u64 made	64 zeros	508 u32 CRC of the 508
+ *	bytes before	512 zeros */
 void
 segment_put_header(char out[RECORD_BLOCK_BYTES], const struct segment_header *h)
 {

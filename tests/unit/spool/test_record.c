@@ -226,16 +226,15 @@ START_TEST(segment_round_trip)
 	ck_assert_uint_eq(got.next_batch, 4);
 	ck_assert_uint_eq(got.bytes, 5);
 	ck_assert_uint_eq(got.made_us, 6);
-	for (size_t bit = 0; bit < sizeof(p) * 8; bit += 7) {
+	for (size_t bit = 0; bit < (size_t)512 * 8; bit++) {
 		p[bit / 8] = (char)(p[bit / 8] ^ 1 << bit % 8);
 		ck_assert_int_eq(segment_get_header(p, &got), E_CORRUPT);
 		p[bit / 8] = (char)(p[bit / 8] ^ 1 << bit % 8);
 	}
 	p[8] = 2; /* version */
 	ck_assert_int_eq(segment_get_header(p, &got), E_CORRUPT);
-	p[RECORD_BLOCK_BYTES - 4] = p[RECORD_BLOCK_BYTES - 3] = p[RECORD_BLOCK_BYTES - 2] = p[RECORD_BLOCK_BYTES - 1] = 0;
-	for (uint32_t i = 0, crc = crc32c(0, p, sizeof(p) - 4); i < 4; i++)
-		p[sizeof(p) - 4 + i] = (char)(crc >> 8 * i);
+	for (uint32_t i = 0, crc = crc32c(0, p, 508); i < 4; i++)
+		p[508 + i] = (char)(crc >> 8 * i);
 	ck_assert_int_eq(segment_get_header(p, &got), E_CONFIG);
 }
 END_TEST
