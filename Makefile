@@ -288,7 +288,7 @@ torture:
 	@scripts/peers || true
 	$(SUBMAKE) all tests
 	+$(FUZZMAKE)
-	@MODE=$(MODE) tests/run --torture
+	@MODE=$(MODE) SEED=$(SEED) MINUTES=$(MINUTES) tests/torture
 
 bench:
 	@scripts/deps build test
