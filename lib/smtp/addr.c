@@ -73,18 +73,9 @@ has_8bit(struct span s)
 static bool
 is_idn_domain(struct span s)
 {
-	char utf8[ADDR_DOMAIN_MAX + 1];
-	char *ascii = NULL;
-	bool is_ok;
+	char ascii[ADDR_DOMAIN_MAX + 1];
 
-	if (s.n > ADDR_DOMAIN_MAX || !addr_is_utf8(s))
-		return false;
-	memcpy(utf8, s.p, s.n);
-	utf8[s.n] = '\0';
-	is_ok = idn2_to_ascii_8z(utf8, &ascii, IDN2_NONTRANSITIONAL) == IDN2_OK &&
-		addr_is_domain(span_of(ascii), false);
-	idn2_free(ascii);
-	return is_ok;
+	return addr_is_utf8(s) && addr_domain_to_ascii(s, ascii) == 0 && addr_is_domain(span_of(ascii), false);
 }
 
 static bool

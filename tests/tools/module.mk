@@ -3,3 +3,4 @@ dsn_sample_DEPS := mail
 probe_DEPS := svc
 faultfs_LIBS := fuse3
 faultfs_CPPFLAGS := -I/usr/include/fuse3 -D_FILE_OFFSET_BITS=64
+bed_smtpd_DEPS := conf spool ipc
