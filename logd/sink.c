@@ -58,7 +58,7 @@ sink_kind(const struct sink *s)
 bool
 sink_is_broken(const struct sink *s)
 {
-	return s->is_broken;
+	return s->fd < 0 || s->is_broken;
 }
 
 void

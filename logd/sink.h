@@ -20,7 +20,7 @@ enum sink_kind sink_kind(const struct sink *s);
 void sink_put(struct sink *s, struct span line);
 /* Write what waits. False: something still waits (syslog is slow, or gone: see sink_is_broken). */
 bool sink_flush(struct sink *s);
-/* The socket of syslog is dead (syslogd was restarted): a new one is needed. */
+/* There is none, or the socket of syslog is dead (syslogd was restarted): a new one is needed. */
 bool sink_is_broken(const struct sink *s);
 
 #endif

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: ISC
+master_DEPS := conf loop ipc
+master_LIBS :=
