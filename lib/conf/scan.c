@@ -25,6 +25,7 @@ struct walk {
 	const struct conf_group *group;         /* where we are */
 	size_t block;                           /* index among its kind */
 	size_t first_option;                    /* of this block; 0 in other groups, which may stand often */
+	unsigned opened_line;                   /* of the group */
 	struct tok tok;                         /* next */
 };
 
@@ -65,8 +66,10 @@ skip_braces(struct walk *w)
 
 /* w->tok is what follows a name: step behind the rest of the statement. Returns the end of that. */
 static size_t
-skip_rest(struct walk *w, size_t end)
+skip_rest(struct walk *w, const struct tok *name)
 {
+	size_t end = name->end;
+
 	if (w->tok.kind == TOK_EQUAL || w->tok.kind == TOK_APPEND) {
 		end = w->tok.end;
 		advance(w);
@@ -78,8 +81,10 @@ skip_rest(struct walk *w, size_t end)
 		}
 		return end;
 	}
-	if (w->tok.kind == TOK_WORD)
+	if (w->tok.kind == TOK_WORD && w->tok.line == name->line) {
+		end = w->tok.end;
 		advance(w);
+	}
 	return w->tok.kind == TOK_OPEN ? skip_braces(w) : end;
 }
 
@@ -185,18 +190,61 @@ note_block(struct walk *w, const struct conf_group *g)
 static void
 walk_group(struct walk *w, const struct conf_group *g, const struct tok *name)
 {
-	if (g->kind == CONF_BLOCK) {
-		if (w->tok.kind != TOK_WORD)
-			return; /* libconfuse: missing title */
-		if (!note_block(w, g)) {
-			blank_out(w, name->start, skip_rest(w, name->end));
-			return;
-		}
-		advance(w);
+	bool is_block = g->kind == CONF_BLOCK, is_fine = true;
+	const struct conf_source *src = w->lex.src;
+
+	if (is_block && w->tok.kind == TOK_WORD) {
+		is_fine = note_block(w, g);
+	} else if (is_block) {
+		problem_error(src, name->line, "%s without a title; write %s \"TITLE\" { ... }", g->name, g->name);
+		is_fine = false;
+	} else if (w->tok.kind != TOK_OPEN) {
+		problem_error(src, name->line, "%s without {; write %s { ... }", g->name, g->name);
+		is_fine = false;
 	}
+	if (!is_fine) {
+		blank_out(w, name->start, skip_rest(w, name));
+		return;
+	}
+	if (is_block)
+		advance(w);
+	else
+		w->block = w->first_option = 0;
 	if (w->tok.kind == TOK_OPEN) {
 		w->group = g;
+		w->opened_line = name->line;
 		advance(w);
+	}
+}
+
+/* The name of an option was read and w->tok is no "=". */
+static void
+report_no_value(struct walk *w, const struct conf_row *row, const struct tok *at)
+{
+	size_t end = at->end;
+
+	problem_error(w->lex.src, at->line, "%s without a value; write %s = VALUE", row->name, row->name);
+	/* A word that is no name either is the value without "=". */
+	if (w->tok.kind == TOK_WORD && w->tok.line == at->line && conf_row_find(w->group, lex_word(&w->lex, &w->tok)) == NULL) {
+		end = w->tok.end;
+		advance(w);
+	} else if (w->tok.kind == TOK_OPEN) {
+		end = skip_braces(w);
+	}
+	blank_out(w, at->start, end);
+}
+
+static void
+walk_option(struct walk *w, const struct conf_row *row, const struct tok *at)
+{
+	if (w->tok.kind == TOK_APPEND) {
+		problem_error(w->lex.src, at->line, "%s: += is not offered; write the whole list with =", row->name);
+		blank_out(w, at->start, skip_rest(w, at));
+	} else if (w->tok.kind == TOK_EQUAL) {
+		note_option(w, row, at->line);
+		skip_rest(w, at);
+	} else {
+		report_no_value(w, row, at);
 	}
 }
 
@@ -211,41 +259,40 @@ walk_name(struct walk *w)
 	advance(w);
 	if (g != NULL && w->tok.kind != TOK_EQUAL && w->tok.kind != TOK_APPEND) {
 		walk_group(w, g, &at);
-		return;
-	}
-	if (row == NULL) {
+	} else if (row != NULL) {
+		walk_option(w, row, &at);
+	} else {
 		report_unknown(w, &at, name);
-		blank_out(w, at.start, skip_rest(w, at.end));
-		return;
+		blank_out(w, at.start, skip_rest(w, &at));
 	}
-	if (w->tok.kind == TOK_APPEND) {
-		problem_error(w->lex.src, at.line, "%s: += is not offered; write the whole list with =", row->name);
-		blank_out(w, at.start, skip_rest(w, at.end));
-		return;
-	}
-	note_option(w, row, at.line);
-	if (w->tok.kind == TOK_EQUAL)
-		skip_rest(w, at.end);
+}
+
+static void
+walk_close(struct walk *w)
+{
+	w->group = w->top;
+	w->block = w->first_option = 0;
+	advance(w);
 }
 
 int
 scan_text(const struct conf_source *src, char *text, size_t n, struct scan *out)
 {
-	struct walk w = { { src, text, n, 0, 1, 0 }, out, conf_group_find(SPAN("")), NULL, 0, 0, { TOK_END, 0, 0, 0 } };
+	struct walk w = { { src, text, n, 0, 1, 0 }, out, conf_group_find(SPAN("")), NULL, 0, 0, 0, { TOK_END, 0, 0, 0 } };
 
 	w.group = w.top;
 	advance(&w);
 	while (w.tok.kind != TOK_END) {
-		if (w.tok.kind == TOK_WORD) {
+		if (w.tok.kind == TOK_WORD)
 			walk_name(&w);
-			continue;
-		}
-		if (w.tok.kind == TOK_CLOSE) {
-			w.group = w.top;
-			w.block = w.first_option = 0;
-		}
-		advance(&w);
+		else if (w.tok.kind == TOK_CLOSE)
+			walk_close(&w);
+		else
+			advance(&w);
 	}
+	/* libconfuse takes the end of the file for the brace. */
+	if (w.group != w.top)
+		problem_error(src, w.opened_line, "%s is not closed; write } at its end", w.group->name);
 	return w.lex.errors > 0 ? E_CONFIG : 0;
 }
 
