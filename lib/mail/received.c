@@ -122,8 +122,11 @@ watch_byte(struct received_watch *w, unsigned char c)
 void
 received_watch_feed(struct received_watch *w, struct span piece)
 {
-	const char *p = piece.p, *end = piece.p + piece.n;
+	const char *p = piece.p, *end;
 
+	if (piece.n == 0)
+		return;
+	end = p + piece.n;
 	while (p < end && !w->is_over) {
 		const char *lf;
 
