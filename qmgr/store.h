@@ -37,7 +37,8 @@ enum row_flag {
 	ROW_IN_MEMORY = 1,      /* put: scheduling keeps it, store_load_lane() does not give it again */
 	ROW_CHILD = 2,          /* made by an expansion: address, sender... stand in the row only */
 	ROW_WARNED = 4,         /* the sender was told of the delay */
-	ROW_NULL_SENDER = 8     /* its message has the null sender (bounce_expire); set by storage */
+	ROW_NULL_SENDER = 8,    /* its message has the null sender (bounce_expire); set by storage */
+	ROW_NO_ALIAS = 16       /* child whose address stands in its own parent chain: aliases are not asked again */
 };
 
 /* A recipient's row. */
@@ -115,6 +116,7 @@ size_t store_backlog(const struct store *st);
 struct store_lane {
 	struct span name;
 	uint64_t next_due_ms;   /* earliest row or end of suspension, whichever is later */
+	uint64_t not_before_ms; /* from store_lane_open(): suspended until then; 0: not */
 	uint32_t failures;      /* in a row */
 	uint64_t rows;          /* ready rows, an upper bound within the call; 0: unknown */
 	struct span esc, text;  /* of the last failure */

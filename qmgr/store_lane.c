@@ -238,6 +238,7 @@ query_lane_open(struct db *db, struct query *q)
 	if (!db_step(db, s))
 		return;
 	get_lane(s, &q->arena, &q->lanes[0]);
+	q->lanes[0].not_before_ms = db_u64(s, 6);
 	/* The caller gets the suspension, too. */
 	if (db_u64(s, 6) > q->lanes[0].next_due_ms || q->lanes[0].next_due_ms == UINT64_MAX)
 		q->lanes[0].next_due_ms = db_u64(s, 6) > 0 ? db_u64(s, 6) : q->lanes[0].next_due_ms;

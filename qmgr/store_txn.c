@@ -351,8 +351,8 @@ update_row(struct db *db, const struct row *row, const struct old_row *old, int6
 	db_bind_u64(db, s, 1, row->number);
 	db_bind_u64(db, s, 2, row->index);
 	db_bind_u64(db, s, 3, row->state);
-	db_bind_u64(db, s, 4, (row->flags & ~(uint32_t)(ROW_IN_MEMORY | ROW_CHILD | ROW_NULL_SENDER)) |
-				  (old->flags & (ROW_CHILD | ROW_NULL_SENDER)));
+	db_bind_u64(db, s, 4, (row->flags & ~(uint32_t)(ROW_IN_MEMORY | ROW_CHILD | ROW_NULL_SENDER | ROW_NO_ALIAS)) |
+				  (old->flags & (ROW_CHILD | ROW_NULL_SENDER | ROW_NO_ALIAS)));
 	db_bind_u64(db, s, 5, (uint64_t)lane);
 	db_bind_u64(db, s, 6, row->due_ms);
 	db_bind_u64(db, s, 7, row->attempts);
@@ -526,7 +526,7 @@ insert_child(struct db *db, struct op *op, struct message *m, const struct row *
 
 	row.number = m->number;
 	row.index = m->next_index++;
-	row.flags = (row.flags & ROW_IN_MEMORY) | ROW_CHILD | (m->is_null_sender ? ROW_NULL_SENDER : 0);
+	row.flags = (row.flags & (ROW_IN_MEMORY | ROW_NO_ALIAS)) | ROW_CHILD | (m->is_null_sender ? ROW_NULL_SENDER : 0);
 	row.parent = op->index;
 	db_insert_row(db, &row, lane->id, m->arrival_ms, m->is_null_sender);
 	db_count_state(db, row.state, row.attempts, 1);
