@@ -168,8 +168,8 @@ conf_group_count(const struct conf *c, const struct conf_group *g)
 void *
 conf_group_at(const struct conf *c, const struct conf_group *g, size_t i)
 {
-	if (g->kind == CONF_BLOCK)
-		return (char *)*block_array(c, g) + i * g->size_bytes;
+	if (g->kind == CONF_BLOCK) /* no array yet: NULL, not NULL + 0 */
+		return *block_array(c, g) != NULL ? (char *)*block_array(c, g) + i * g->size_bytes : NULL;
 	return (char *)(uintptr_t)c + g->offset;
 }
 
