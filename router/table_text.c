@@ -9,18 +9,24 @@
 
 /* lib */
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "smtp/addr.h"
 
 /* this program */
 #include "router/table_text.h"
 
+#define KEY_MAX 512
+
 struct entry {
-	uint32_t key, key_n;    /* offsets into text; key_n 0: free */
+	uint32_t key, key_n;    /* offset into text, or, from text_n on, into ascii; key_n 0: free */
 	uint32_t value, value_n;
 };
 
 struct table {
 	char *text;             /* keys in lower case */
+	size_t text_n;
+	struct buf ascii;       /* keys that had U-labels */
 	struct entry *slots;
 	size_t cap, count;
 };
@@ -31,13 +37,19 @@ struct parser {
 	const char *why;
 };
 
+static struct span
+key_of(const struct table *t, const struct entry *e)
+{
+	return e->key < t->text_n ? span_make(t->text + e->key, e->key_n) : span_make(t->ascii.p + (e->key - t->text_n), e->key_n);
+}
+
 static struct entry *
 find(const struct table *t, struct span key)
 {
 	size_t i = map_hash(key) & (t->cap - 1);
 
 	while (t->slots[i].key_n != 0) {
-		if (span_eq(span_make(t->text + t->slots[i].key, t->slots[i].key_n), key))
+		if (span_eq(key_of(t, &t->slots[i]), key))
 			break;
 		i = (i + 1) & (t->cap - 1);
 	}
@@ -54,7 +66,7 @@ grow(struct table *t)
 	t->slots = mem_array(t->cap, sizeof(t->slots[0]));
 	for (size_t i = 0; i < n; i++) {
 		if (old[i].key_n != 0)
-			*find(t, span_make(t->text + old[i].key, old[i].key_n)) = old[i];
+			*find(t, key_of(t, &old[i])) = old[i];
 	}
 	mem_free(old);
 }
@@ -77,6 +89,31 @@ key_length(const char *p, size_t n)
 	return is_quoted ? 0 : n;
 }
 
+/* The domain of a key ("a@domain", "@domain", "domain", ".domain") with U-labels becomes what is asked for: A-labels. The key's
+ * new place and length; a key without U-labels, or whose domain is none, stays. */
+static void
+put_ascii(struct table *t, size_t *from, size_t *n)
+{
+	struct span key = span_make(t->text + *from, *n), domain;
+	char ascii[ADDR_DOMAIN_MAX + 1];
+	size_t keep = (size_t)(span_rchr(key, '@') + 1);
+	bool is_ascii = true;
+
+	if (keep < key.n && key.p[keep] == '.')
+		keep++;
+	domain = span_sub(key, keep, SIZE_MAX);
+	for (size_t i = 0; i < domain.n; i++)
+		is_ascii = is_ascii && (unsigned char)domain.p[i] < 128;
+	if (is_ascii || addr_domain_to_ascii(domain, ascii) < 0)
+		return;
+	*from = t->text_n + t->ascii.n;
+	*n = keep + strlen(ascii);
+	buf_put_span(&t->ascii, span_sub(key, 0, keep));
+	buf_puts(&t->ascii, ascii);
+	if (buf_check(&t->ascii) < 0)   /* a label and its dot in three bytes become eight */
+		bug("A-labels of a table take more than four times its size");
+}
+
 /* One entry: text[from, to) holds key and value, continuation lines joined by blanks. */
 static int
 add_entry(struct parser *ps, size_t from, size_t to)
@@ -91,22 +128,25 @@ add_entry(struct parser *ps, size_t from, size_t to)
 	size_t key_n = n;
 	if (key_n > 1 && t->text[from + key_n - 1] == ':')      /* "key: value" */
 		key_n--;
-	if (key_n > 512) {
+	if (key_n > KEY_MAX) {
 		ps->why = "the key is longer than 512 bytes";
 		return E_SYNTAX;
 	}
 	for (size_t i = from; i < from + key_n; i++)
 		t->text[i] = (char)tolower((unsigned char)t->text[i]);
 	struct span value = span_trim(span_make(t->text + from + n, to - from - n));
+	struct entry new = { .value = (uint32_t)(value.n > 0 ? (size_t)(value.p - t->text) : 0), .value_n = (uint32_t)value.n };
+	put_ascii(t, &from, &key_n);
+	new.key = (uint32_t)from;
+	new.key_n = (uint32_t)key_n;
 	if (2 * (t->count + 1) > t->cap)
 		grow(t);
-	struct entry *e = find(t, span_make(t->text + from, key_n));
+	struct entry *e = find(t, key_of(t, &new));
 	if (e->key_n != 0) {
 		ps->why = "this key stands in the table twice";
 		return E_SYNTAX;
 	}
-	*e = (struct entry){ (uint32_t)from, (uint32_t)key_n, (uint32_t)(value.n > 0 ? (size_t)(value.p - t->text) : from),
-			     (uint32_t)value.n };
+	*e = new;
 	t->count++;
 	return 0;
 }
@@ -126,13 +166,13 @@ parse(struct parser *ps, size_t n)
 		line++;
 		if (end > at && text[end - 1] == '\r')
 			text[--end] = ' ';
-		if (memchr(text + at, '\0', end - at) != NULL) {
+		if (memchr(text + at, '\0', end - at) != NULL || memchr(text + at, '\r', end - at) != NULL) {
 			ps->line = line;
-			ps->why = "a NUL byte";
+			ps->why = "a NUL byte, or a CR that ends no line";
 			return E_SYNTAX;
 		}
-		bool is_blank = span_trim(span_make(text + at, end - at)).n == 0;
-		if (!is_blank && text[at] != '#') {
+		struct span seen = span_trim(span_make(text + at, end - at));
+		if (seen.n > 0 && seen.p[0] != '#') {
 			bool is_more = text[at] == ' ' || text[at] == '\t';
 			if (is_more && from == to) {
 				ps->line = line;
@@ -169,6 +209,8 @@ table_parse(struct span text, struct table **out, unsigned *line_out, const char
 	}
 	t = mem_zalloc(sizeof(*t));
 	t->text = mem_dup_span(text);
+	t->text_n = text.n;
+	buf_init(&t->ascii, 4 * (size_t)TABLE_BYTES_MAX);
 	grow(t);
 	ps.t = t;
 	if ((r = parse(&ps, text.n)) < 0) {
@@ -204,6 +246,7 @@ table_free(struct table **t)
 	if (*t == NULL)
 		return;
 	mem_free((*t)->text);
+	buf_clear(&(*t)->ascii);
 	mem_free((*t)->slots);
 	mem_free(*t);
 	*t = NULL;
@@ -212,7 +255,7 @@ table_free(struct table **t)
 bool
 table_get(const struct table *t, struct span key, struct span *value_out)
 {
-	char lower[512];
+	char lower[KEY_MAX];
 
 	if (t == NULL || key.n == 0 || key.n > sizeof(lower))
 		return false;

@@ -7,7 +7,8 @@
 #include "base/map.h"
 
 /* A text table in memory: lines "key  value", # comments, lines that begin with a blank continue the one before. Keys
- * are compared without regard to case; a key may be quoted ("a b"@x). Read-only once loaded. */
+ * are compared without regard to case; a key may be quoted ("a b"@x); U-labels in it are found as A-labels. Read-only once
+ * loaded. */
 struct table;
 
 #define TABLE_BYTES_MAX (64u * 1024 * 1024)
