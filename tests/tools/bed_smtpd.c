@@ -5,7 +5,7 @@
  *
  *	bed_smtpd SMTPD CONF PORT WORKERS
  *
- *	qmgr lose | new | hold | release | state CODE | credit hold | credit release | refuse CODE
+ *	qmgr lose | new | hold | release | state E_NAME | credit hold | credit release | refuse E_NAME   (0: none)
  *	router lose | new | hold | release | epoch N
  *	stop GRACE_MS | replace GRACE_MS | kill N | start
  *
@@ -394,6 +394,16 @@ order_router(const char *what, unsigned number)
 	order_peer(what, false, number);
 }
 
+/* A number, or the name of a row of errors.def as it stands in messages. */
+static unsigned
+number_of(const char *arg)
+{
+	for (int err = E_FIRST + 1; err < E_END; err++)
+		if (strcmp(err_info(err)->name, arg) == 0)
+			return (unsigned)-err;
+	return (unsigned)strtoul(arg, NULL, 10);
+}
+
 static void
 order(const char *line)
 {
@@ -402,7 +412,7 @@ order(const char *line)
 
 	if (sscanf(line, "%15s %15s %31s", who, what, arg) < 1)
 		return;
-	number = (unsigned)strtoul(arg, NULL, 10);
+	number = number_of(arg);
 	if (strcmp(who, "qmgr") == 0)
 		order_qmgr(what, arg, number);
 	else if (strcmp(who, "router") == 0)
