@@ -59,7 +59,7 @@ answer_table(struct router *r, const char *path, int fd)
 
 	if (table_load(fd, &t, &line, &why) < 0) {
 		log_warn("%s:%u: %s; %s", path, line, why,
-			 map_get(&r->tables.by_path, span_of(path)) != NULL ? "the former table stays in use" : "the table is empty until it is mended");
+			 map_get(&r->tables.by_path, span_of(path)) != NULL ? "the former table stays in use" : "mail that needs it waits");
 		fd_close(&fd);
 		return;
 	}
@@ -99,7 +99,7 @@ rcpt_check(struct router *r, struct chan *c, const struct msg_rcpt_check *m)
 
 	r->checks++;
 	arena_init(&a, 2048);
-	resolve_decide(r->svc->conf, &r->tables, m->address, m->sender, &a, NULL, &d);
+	resolve_decide(r->svc->conf, &r->tables, &(struct resolve_question){ m->address, m->sender, false }, &a, NULL, &d);
 	v.is_domain = d.is_domain_wide;
 	if (!d.is_ours && !m->may_relay && d.reply != 553) {
 		v.reply = 550;
@@ -197,10 +197,12 @@ send_step(void *arg, struct span line)
 	chan_send(p->chan, MSG_ROUTE_STEP, &(struct msg_route_step){ .req = (uint32_t)p->req, .text = span_make(clean, n) });
 }
 
+/* is_explain: the steps are wanted, nothing is sent. */
 static void
-resolve(struct router *r, struct chan *c, uint64_t req, struct span address, struct span sender, bool is_explain)
+resolve(struct router *r, struct chan *c, uint64_t req, const struct resolve_question *question, bool is_explain)
 {
 	struct pending *p = mem_zalloc(sizeof(*p));
+	struct resolve_question q = *question;
 
 	p->r = r;
 	p->chan = c;
@@ -210,9 +212,9 @@ resolve(struct router *r, struct chan *c, uint64_t req, struct span address, str
 	arena_init(&p->arena, 2048);
 	list_push_back(&pendings, &p->node);
 	r->resolves++;
-	address = arena_dup(&p->arena, address);
-	sender = arena_dup(&p->arena, sender);
-	resolve_decide(r->svc->conf, &r->tables, address, sender, &p->arena, is_explain ? &p->explain : NULL, &p->d);
+	q.address = arena_dup(&p->arena, q.address);
+	q.sender = arena_dup(&p->arena, q.sender);
+	resolve_decide(r->svc->conf, &r->tables, &q, &p->arena, is_explain ? &p->explain : NULL, &p->d);
 	if (p->d.action == ROUTE_DELIVER && p->d.transport != TRANSPORT_MAILDIR)
 		sites_find(r->sites, &p->d.hop, is_explain ? &p->explain : NULL, pending_done, p);
 	else
@@ -259,9 +261,11 @@ answer_msg(struct router *r, struct chan *c, enum msg_type type, union msg_any *
 	if (type == MSG_RCPT_CHECK)
 		rcpt_check(r, c, &msg->rcpt_check);
 	else if (type == MSG_RESOLVE)
-		resolve(r, c, msg->resolve.req, msg->resolve.address, msg->resolve.sender, false);
+		resolve(r, c, msg->resolve.req,
+			&(struct resolve_question){ msg->resolve.address, msg->resolve.sender, msg->resolve.skip_aliases != 0 }, false);
 	else if (type == MSG_ROUTE_EXPLAIN)
-		resolve(r, c, msg->route_explain.req, msg->route_explain.address, msg->route_explain.sender, true);
+		resolve(r, c, msg->route_explain.req,
+			&(struct resolve_question){ msg->route_explain.address, msg->route_explain.sender, false }, true);
 	else if (type == MSG_STATS_QUERY)
 		stats(r, c, msg->stats_query.req);
 }

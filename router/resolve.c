@@ -12,6 +12,7 @@
 
 /* lib */
 #include "base/buf.h"
+#include "conf/addr.h"
 #include "smtp/addr.h"
 
 /* this program */
@@ -81,6 +82,30 @@ reject(struct query *q, uint16_t reply, const char *esc, const char *text)
 	explain_say(q->explain, "refused: %u %s %s", reply, esc, text);
 }
 
+/* Not now: what the administrator must mend. */
+static void
+not_now(struct query *q, const char *esc, const char *text)
+{
+	q->out->action = ROUTE_TEMPFAIL;
+	q->out->reply = 451;
+	q->out->esc = esc;
+	q->out->text = span_of(text);
+}
+
+/* A table that the configuration names; NULL with has_failed: it could not be read so far. */
+static const struct table *
+get_table(struct query *q, const char *path, bool *has_failed)
+{
+	const struct table *t = tables_get(q->tables, path);
+
+	*has_failed = *path != '\0' && t == NULL;
+	if (*has_failed) {
+		explain_say(q->explain, "not now: table %s cannot be read", path);
+		not_now(q, "4.3.0", "A table of the server is not available, try again later");
+	}
+	return t;
+}
+
 /* Split at the last @ (a quoted local part may hold some; a domain holds none). False: refused. */
 static bool
 set_address(struct query *q, struct span address)
@@ -99,17 +124,24 @@ set_address(struct query *q, struct span address)
 static struct span
 join(struct query *q, struct span local, struct span domain)
 {
-	char *s = arena_printf(q->a, "%.*s@%.*s", SPAN_ARG(local), SPAN_ARG(domain));
+	char *s = arena_alloc(q->a, local.n + 1 + domain.n + 1);
 
-	return span_of(s);
+	if (local.n > 0)
+		memcpy(s, local.p, local.n);
+	s[local.n] = '@';
+	if (domain.n > 0)
+		memcpy(s + local.n + 1, domain.p, domain.n);
+	return span_make(s, local.n + 1 + domain.n);
 }
 
 /* Local part in front of the first delimiter; all of it if there is none. */
 static struct span
 without_detail(const struct query *q)
 {
-	for (size_t i = 1; i < q->local.n; i++) {
-		if (q->local.p[0] != '"' && strchr(q->conf->aliases.delimiter, q->local.p[i]) != NULL && q->local.p[i] != '\0')
+	struct span delimiters = span_of(q->conf->aliases.delimiter);
+
+	for (size_t i = 1; i < q->local.n && q->local.p[0] != '"'; i++) {
+		if (span_chr(delimiters, q->local.p[i]) >= 0)
 			return span_sub(q->local, 0, i);
 	}
 	return q->local;
@@ -180,36 +212,16 @@ expand_template(struct query *q, struct span in, struct span *out)
 
 /* ---- next hops ---- */
 
-/* "[host]:port", "domain:port", "domain", "unix:/path". False: none of these. */
 static bool
 parse_hop(struct query *q, struct span text, uint16_t port, struct hop *out)
 {
-	uint64_t n;
+	struct conf_hop parsed;
 
-	*out = (struct hop){ .port = port, .is_named = true };
-	text = span_trim(text);
-	if (span_starts(text, SPAN("unix:"))) {
-		out->kind = HOP_UNIX;
-		out->name = span_sub(text, 5, SIZE_MAX);
-		return out->name.n > 1 && out->name.p[0] == '/';
-	}
-	bool is_host = text.n > 0 && text.p[0] == '[';
-	ptrdiff_t end = is_host ? span_chr(text, ']') : -1;
-	struct span rest = is_host && end > 0 ? span_sub(text, (size_t)end + 1, SIZE_MAX) : text;
-	ptrdiff_t colon = span_rchr(rest, ':');
-	struct span name = is_host && end > 0 ? span_sub(text, 1, (size_t)end - 1)
-					      : span_sub(text, 0, colon >= 0 ? (size_t)colon : text.n);
-	if ((is_host && (end < 2 || (rest.n > 0 && colon != 0))) || name.n == 0)
+	if (conf_hop_parse(span_trim(text), &parsed) < 0)
 		return false;
-	if (colon >= 0) {
-		if (span_to_u64(span_sub(rest, (size_t)colon + 1, SIZE_MAX), 65535, &n) < 0 || n == 0)
-			return false;
-		out->port = (uint16_t)n;
-	}
-	if (span_istarts(name, SPAN("ipv6:")))
-		name = span_sub(name, 5, SIZE_MAX);
-	out->kind = is_host ? HOP_HOST : HOP_MX;
-	return resolve_normalize_domain(name, q->a, &out->name) == 0;
+	*out = (struct hop){ .name = parsed.host, .port = parsed.port != 0 ? parsed.port : port, .is_named = true };
+	out->kind = parsed.kind == CONF_HOP_UNIX ? HOP_UNIX : parsed.kind == CONF_HOP_HOST ? HOP_HOST : HOP_MX;
+	return out->kind == HOP_UNIX || resolve_normalize_domain(parsed.host, q->a, &out->name) == 0;
 }
 
 static void
@@ -224,10 +236,15 @@ static void
 bad_hop(struct query *q, const char *where, struct span text)
 {
 	explain_say(q->explain, "%s: `%.*s` is no next hop; write [host]:port, domain:port or unix:/path", where, SPAN_ARG(text));
-	q->out->action = ROUTE_TEMPFAIL;
-	q->out->reply = 451;
-	q->out->esc = "4.3.5";
-	q->out->text = SPAN("Server configuration error");
+	not_now(q, "4.3.5", "Server configuration error");
+}
+
+/* An alias that leads to what is no address: the sender cannot help it. */
+static void
+bad_target(struct query *q, struct span target)
+{
+	explain_say(q->explain, "not now: `%.*s` is no address; write local@domain, separated by commas", SPAN_ARG(target));
+	not_now(q, "4.3.5", "Server configuration error");
 }
 
 static void
@@ -262,16 +279,30 @@ deliver_by_mx(struct query *q)
 
 /* ---- transport table ---- */
 
-/* "error:5.1.1 text" */
+/* Is this "4.n.n" or "5.n.n"?                                             RFC 3463 2 */
+static bool
+is_failure_code(struct span code)
+{
+	struct span class, subject;
+	uint64_t n;
+
+	return span_next(&code, '.', &class) && (span_eq(class, SPAN("4")) || span_eq(class, SPAN("5"))) &&
+	       span_next(&code, '.', &subject) && subject.n <= 3 && span_to_u64(subject, 999, &n) == 0 && code.n <= 3 &&
+	       span_to_u64(code, 999, &n) == 0;
+}
+
+/* "error:5.1.1 text", "error:text" */
 static void
 transport_error(struct query *q, struct span rest)
 {
-	struct span code;
+	struct span all = span_trim(rest), code;
 	const char *esc = "5.7.1";
 
-	span_next(&rest, ' ', &code);
-	if (code.n >= 5 && code.n < 12 && (code.p[0] == '4' || code.p[0] == '5'))
+	rest = all;
+	if (span_next(&rest, ' ', &code) && is_failure_code(code))
 		esc = arena_cstr(q->a, code);
+	else
+		rest = all;
 	q->out->action = esc[0] == '4' ? ROUTE_TEMPFAIL : ROUTE_REJECT;
 	q->out->reply = esc[0] == '4' ? 450 : 550;
 	q->out->esc = esc;
@@ -296,8 +327,12 @@ static bool
 by_transport_table(struct query *q)
 {
 	struct span value, class, rest;
+	bool has_failed;
+	const struct table *t = get_table(q, q->conf->transport, &has_failed);
 
-	if (!find_transport(q, tables_get(q->tables, q->conf->transport), &value))
+	if (has_failed)
+		return true;
+	if (!find_transport(q, t, &value))
 		return false;
 	rest = value;
 	if (!span_next(&rest, ':', &class))
@@ -320,13 +355,23 @@ by_transport_table(struct query *q)
 
 /* ---- domain classes ---- */
 
-static const struct conf_domain *
-find_domain(const struct query *q)
+static bool
+is_title(struct query *q, const char *title)
 {
-	struct span title;
+	struct span t = span_of(title);
 
+	for (size_t i = 0; i < t.n; i++) {
+		if ((unsigned char)t.p[i] > 127)
+			return resolve_normalize_domain(t, q->a, &t) == 0 && span_eq(t, q->domain);
+	}
+	return span_ieq(t, q->domain);
+}
+
+static const struct conf_domain *
+find_domain(struct query *q)
+{
 	for (size_t i = 0; i < q->conf->domain_count; i++) {
-		if (resolve_normalize_domain(span_of(q->conf->domain[i].title), q->a, &title) == 0 && span_eq(title, q->domain))
+		if (is_title(q, q->conf->domain[i].title))
 			return &q->conf->domain[i];
 	}
 	return NULL;
@@ -364,18 +409,13 @@ mailbox_path(struct query *q, const struct conf_domain *d, struct span value)
 static void
 by_virtual(struct query *q, const struct conf_domain *d)
 {
-	const struct table *t = tables_get(q->tables, d->table);
+	bool has_failed;
+	const struct table *t = get_table(q, d->table, &has_failed);
 	struct span value;
 	const char *how;
 
-	if (t == NULL) {
-		explain_say(q->explain, "table %s cannot be read now", d->table);
-		q->out->action = ROUTE_TEMPFAIL;
-		q->out->reply = 451;
-		q->out->esc = "4.3.0";
-		q->out->text = SPAN("User table not available, try again later");
+	if (has_failed)
 		return;
-	}
 	if (!look_up(q, t, &value, &how)) {
 		explain_say(q->explain, "not in %s", d->table);
 		reject(q, 550, "5.1.1", "No such user here");
@@ -393,21 +433,16 @@ by_virtual(struct query *q, const struct conf_domain *d)
 static bool
 is_known_recipient(struct query *q, const struct conf_domain *d)
 {
-	const struct table *t = tables_get(q->tables, d->recipients);
+	bool has_failed;
+	const struct table *t = get_table(q, d->recipients, &has_failed);
 	struct span value;
 	const char *how;
 
-	if (d->recipients[0] == '\0') {
+	if (has_failed)
+		return false;
+	if (t == NULL) {
 		q->out->is_domain_wide = true;
 		return true;
-	}
-	if (t == NULL) {
-		explain_say(q->explain, "table %s cannot be read now", d->recipients);
-		q->out->action = ROUTE_TEMPFAIL;
-		q->out->reply = 451;
-		q->out->esc = "4.3.0";
-		q->out->text = SPAN("Recipient table not available, try again later");
-		return false;
 	}
 	if (look_up(q, t, &value, &how)) {
 		explain_say(q->explain, "%s: %s is listed", d->recipients, how);
@@ -468,16 +503,21 @@ by_class(struct query *q, const struct conf_domain *d)
 
 /* ---- remote ---- */
 
+/* False: there is none, or it cannot be told now. */
 static bool
-find_relay_host(struct query *q, struct span *out)
+find_relay_host(struct query *q, struct span *out, bool *has_failed)
 {
-	const struct table *t = tables_get(q->tables, q->conf->relay_host_by_sender);
+	const struct table *t = get_table(q, q->conf->relay_host_by_sender, has_failed);
 	ptrdiff_t at = span_rchr(q->sender, '@');
+	struct span domain;
 
-	if (q->sender.n > 0 && table_get(t, q->sender, out))
-		return true;
-	if (at >= 0 && table_get(t, span_sub(q->sender, (size_t)at, SIZE_MAX), out))
-		return true;
+	if (*has_failed)
+		return false;
+	if (t != NULL && at > 0 && resolve_normalize_domain(span_sub(q->sender, (size_t)at + 1, SIZE_MAX), q->a, &domain) == 0) {
+		if (table_get(t, join(q, span_sub(q->sender, 0, (size_t)at), domain), out) ||
+		    table_get(t, join(q, SPAN_NONE, domain), out))
+			return true;
+	}
 	*out = span_of(q->conf->relay_host);
 	return out->n > 0;
 }
@@ -486,27 +526,34 @@ static void
 by_remote(struct query *q)
 {
 	struct span host;
+	bool has_failed;
 
 	explain_say(q->explain, "%.*s is no domain of this server", SPAN_ARG(q->domain));
 	q->out->is_domain_wide = true;
 	if (by_transport_table(q))
 		return;
-	if (find_relay_host(q, &host))
+	if (find_relay_host(q, &host, &has_failed))
 		deliver_to(q, TRANSPORT_SMTP, host, "smarthost (relay_host)");
-	else
+	else if (!has_failed)
 		deliver_by_mx(q);
 }
 
 /* ---- aliases ---- */
 
 static bool
-find_alias(struct query *q, struct span *value_out)
+find_alias(struct query *q, struct span *value_out, bool *has_failed)
 {
 	const char *how;
 
+	*has_failed = false;
 	for (size_t i = 0; i < q->conf->aliases.virtual.count; i++) {
 		const char *path = q->conf->aliases.virtual.items[i];
-		if (!look_up(q, tables_get(q->tables, path), value_out, &how))
+		const struct table *t = get_table(q, path, has_failed);
+		if (*has_failed) {
+			q->out->is_ours = true; /* it might be: "later", not "denied" */
+			return false;
+		}
+		if (!look_up(q, t, value_out, &how))
 			continue;
 		explain_say(q->explain, "alias in %s (%s): %.*s", path, how, SPAN_ARG(*value_out));
 		return true;
@@ -514,38 +561,52 @@ find_alias(struct query *q, struct span *value_out)
 	return false;
 }
 
-/* A target without domain gets origin; "@domain" keeps the local part. */
-static struct span
-complete(struct query *q, struct span target)
+/* A target without domain gets origin; "@domain" keeps the local part. False: this is no address. */
+static bool
+complete(struct query *q, struct span target, struct span *out)
 {
+	struct smtp_addr parsed;
+
 	if (target.p[0] == '@')
-		return join(q, q->local, span_sub(target, 1, SIZE_MAX));
-	if (span_chr(target, '@') < 0)
-		return join(q, target, span_of(q->conf->origin));
-	return arena_dup(q->a, target);
+		*out = join(q, q->local, span_sub(target, 1, SIZE_MAX));
+	else if (span_chr(target, '@') < 0)
+		*out = join(q, target, span_of(q->conf->origin));
+	else
+		*out = arena_dup(q->a, target);
+	if (addr_parse_mailbox(*out, &parsed) == 0)
+		return true;
+	bad_target(q, *out);
+	return false;
 }
 
-/* Comma-separated addresses; commas in quotes do not separate. Their number; list may be NULL. */
-static uint32_t
-split_targets(struct query *q, struct span value, struct span *list, uint32_t max)
+/* The next of comma-separated targets; commas in quotes do not separate. False: no more. */
+static bool
+next_target(struct span *rest, struct span *one)
 {
-	uint32_t n = 0;
-	size_t from = 0;
 	bool is_quoted = false;
+	size_t i;
 
-	for (size_t i = 0; i <= value.n; i++) {
-		if (i < value.n && value.p[i] == '"')
-			is_quoted = !is_quoted;
-		if (i < value.n && (value.p[i] != ',' || is_quoted))
-			continue;
-		struct span one = span_trim(span_sub(value, from, i - from));
-		from = i + 1;
-		if (one.n == 0)
-			continue;
-		if (list != NULL && n < max)
-			list[n] = complete(q, one);
+	do {
+		for (i = 0; i < rest->n && (rest->p[i] != ',' || is_quoted); i++) {
+			if (is_quoted && rest->p[i] == '\\' && i + 1 < rest->n)
+				i++;
+			else if (rest->p[i] == '"')
+				is_quoted = !is_quoted;
+		}
+		*one = span_trim(span_sub(*rest, 0, i));
+		*rest = span_sub(*rest, i + 1, SIZE_MAX);
+	} while (one->n == 0 && rest->n > 0);
+	return one->n > 0;
+}
+
+static uint32_t
+count_targets(struct span value)
+{
+	struct span one;
+	uint32_t n = 0;
+
+	while (next_target(&value, &one))
 		n++;
-	}
 	return n;
 }
 
@@ -556,20 +617,36 @@ expand(struct query *q, struct span value, uint32_t n)
 		reject(q, 550, "5.3.5", "Alias expands to too many addresses");
 		return;
 	}
+	struct span *list = arena_alloc(q->a, n * sizeof(struct span)), one;
+	for (uint32_t i = 0; i < n && next_target(&value, &one); i++) {
+		if (!complete(q, one, &list[i]))
+			return;
+	}
 	q->out->action = ROUTE_EXPAND;
-	q->out->expansion = arena_alloc(q->a, n * sizeof(struct span));
-	q->out->expansion_count = split_targets(q, value, q->out->expansion, n);
+	q->out->expansion = list;
+	q->out->expansion_count = n;
 	explain_say(q->explain, "becomes %u addresses, each of which is resolved in turn", n);
+}
+
+static bool
+is_current(struct query *q, struct span address)
+{
+	ptrdiff_t at = span_rchr(address, '@');
+	struct span domain;
+
+	return resolve_normalize_domain(span_sub(address, (size_t)at + 1, SIZE_MAX), q->a, &domain) == 0 &&
+	       span_eq(domain, q->domain) && span_ieq(span_sub(address, 0, (size_t)at), q->local);
 }
 
 /* Follow aliases of one address. True: the current address stands and is to be delivered. */
 static bool
 follow_aliases(struct query *q)
 {
-	struct span value, one = SPAN_NONE;
+	struct span value, one;
+	bool has_failed;
 
-	for (unsigned step = 0; find_alias(q, &value); step++) {
-		uint32_t n = split_targets(q, value, NULL, 0);
+	for (unsigned step = 0; find_alias(q, &value, &has_failed); step++) {
+		uint32_t n = count_targets(value);
 		if (step == 0)
 			q->out->is_ours = true;
 		if (n == 0) {
@@ -580,8 +657,9 @@ follow_aliases(struct query *q)
 			expand(q, value, n);
 			return false;
 		}
-		split_targets(q, value, &one, 1);
-		if (span_ieq(one, q->address))  /* an alias to itself ends the search */
+		if (!next_target(&value, &one) || !complete(q, one, &one))
+			return false;
+		if (is_current(q, one)) /* an alias to itself ends the search */
 			return true;
 		if (step == STEPS_MAX) {
 			reject(q, 554, "5.4.6", "Alias loop");
@@ -590,7 +668,7 @@ follow_aliases(struct query *q)
 		if (!set_address(q, one))
 			return false;
 	}
-	return true;
+	return !has_failed;
 }
 
 /* <postmaster> without a domain is always accepted.                      RFC 5321 4.5.1 */
@@ -617,11 +695,12 @@ has_aliases(const struct query *q)
 }
 
 void
-resolve_decide(const struct conf *conf, const struct tables *tables, struct span address, struct span sender,
+resolve_decide(const struct conf *conf, const struct tables *tables, const struct resolve_question *question,
 	       struct arena *a, const struct explain *explain, struct decision *out)
 {
-	struct query q = { .conf = conf, .tables = tables, .a = a, .explain = explain, .sender = sender, .out = out };
+	struct query q = { .conf = conf, .tables = tables, .a = a, .explain = explain, .sender = question->sender, .out = out };
 	const struct conf_domain *d;
+	struct span address = question->address;
 	bool is_postmaster = span_chr(address, '@') < 0 && span_ieq(address, SPAN("postmaster"));
 
 	memset(out, 0, sizeof(*out));
@@ -633,7 +712,7 @@ resolve_decide(const struct conf *conf, const struct tables *tables, struct span
 	if (!set_address(&q, address))
 		return;
 	out->is_ours = is_postmaster;
-	if (!follow_aliases(&q))
+	if (!question->skip_aliases && !follow_aliases(&q))
 		return;
 	out->final = q.address;
 	if ((d = find_domain(&q)) != NULL) {

@@ -61,9 +61,15 @@ struct explain {
 	void *arg;
 };
 
-/* Decide what happens to mail for an address. Everything in *out lives as long as the arena or the tables. No DNS, no
- * I/O. explain may be NULL. */
-void resolve_decide(const struct conf *conf, const struct tables *tables, struct span address, struct span sender,
+struct resolve_question {
+	struct span address;
+	struct span sender;     /* empty: null sender */
+	bool skip_aliases;      /* it came out of its own alias */
+};
+
+/* Decide what happens to mail for an address. Everything in *out lives as long as the arena, the tables and the options.
+ * No DNS, no I/O. explain may be NULL. */
+void resolve_decide(const struct conf *conf, const struct tables *tables, const struct resolve_question *question,
 		    struct arena *a, const struct explain *explain, struct decision *out);
 void explain_say(const struct explain *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Domain in lower case and as A-labels. E_ADDR_SYNTAX. */
@@ -80,7 +86,7 @@ enum dns_status {
 
 struct dns_mx {
 	uint16_t preference;
-	char name[256];         /* lower case, without the last dot; "" is the null MX */
+	char name[256];         /* lower case, without the last dot; "": the null MX; ".": no host can be called so */
 };
 
 struct dns_answer {
