@@ -173,6 +173,7 @@ supervise(struct master *m)
 	m->chans = chan_set_new(&loop, PROC_MASTER);
 	m->tables = tables_new(m);
 	logfile_init(m);
+	childerr_open(m);
 	watch_signals(m);
 	ready_wait(m);
 	if (!m->is_root)

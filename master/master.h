@@ -24,6 +24,7 @@
  *	reap.c     its end: log, siblings, back-off     logfile.c  where the log goes; master's own lines
  *	request.c  what children ask for                reload.c   HUP
  *	ready.c    who waits for the start              stop.c     TERM
+ *	childerr.c stderr of children of a daemon
  */
 struct uv_loop_s;
 struct child;
@@ -70,6 +71,7 @@ struct master {
 
 	int lock_fd, spool_fd, run_fd, queue_fd, drop_fd, empty_fd;
 	int shm_fd;             /* counters shared by smtpd workers */
+	int child_stderr;       /* stderr of children, -1: ours */
 	struct list listeners;  /* of the configuration */
 	struct list control;    /* the control socket */
 	struct bases bases;
@@ -166,6 +168,12 @@ void logfile_logd_up(struct master *m);
 void logfile_give(struct master *m, struct chan *to);
 /* The same to the running logd: reopened (USR1), or asked for (LOG_WANT). */
 void logfile_reopen(struct master *m);
+
+/* ---- childerr.c ---- */
+
+void childerr_open(struct master *m);
+/* What a child wrote before its end, in front of the line about its end. */
+void childerr_drain(struct master *m);
 
 /* ---- request.c ---- */
 

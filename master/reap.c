@@ -54,9 +54,10 @@ static void
 log_exit(const struct child *c, int status, uint64_t next_ms)
 {
 	bool is_good = WIFEXITED(status) && WEXITSTATUS(status) == 0 && c->state == CHILD_LEAVING;
+	enum log_level level = !is_good ? LOG_WARN_ : c->m->stop_phase == STOP_NOT ? LOG_INFO_ : LOG_DEBUG_;
 	struct log_event ev;
 
-	log_begin(&ev, is_good ? LOG_INFO_ : LOG_WARN_, "child_exit");
+	log_begin(&ev, level, "child_exit");
 	log_kvs(&ev, "name", proc_info(c->kind)->name);
 	log_kv_u64(&ev, "slot", c->slot);
 	log_kv_u64(&ev, "child", (uint64_t)c->pid);
@@ -114,9 +115,10 @@ on_exit(struct child *c, int status)
 	bool is_crash = WIFSIGNALED(status) && is_crash_signal(WTERMSIG(status));
 	uint64_t next_ms = next_start(c, status);
 
-	log_exit(c, status, next_ms);
 	timer_stop(&c->timer);
 	chan_free(&c->chan);
+	childerr_drain(m);
+	log_exit(c, status, next_ms);
 	c->pid = 0;
 	tell_siblings(c, is_crash, next_ms == NEVER);
 	if (next_ms == NEVER) {

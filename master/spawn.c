@@ -61,7 +61,7 @@ make_environment(char **out)
 
 /* In the child. Nothing here allocates. */
 static _Noreturn void
-become(int program_fd, char *name, char **env, int fd)
+become(int program_fd, char *name, char **env, int fd, int stderr_fd)
 {
 	static const char sorry[] = "master: a program of Postern cannot be executed\n";
 	char *argv[] = { name, NULL };
@@ -73,6 +73,8 @@ become(int program_fd, char *name, char **env, int fd)
 		if (null > STDERR_FILENO)
 			close(null);
 	}
+	if (stderr_fd >= 0)
+		dup2(stderr_fd, STDERR_FILENO);
 	if (fd == CHANNEL_FD)
 		fcntl(fd, F_SETFD, 0);
 	else
@@ -103,7 +105,7 @@ fork_child(const struct child *c, pid_t *pid_out, int *fd_out)
 	make_environment(env);
 	*pid_out = fork();
 	if (*pid_out == 0)
-		become(c->m->program_fds[c->kind], name, env, sv[1]);
+		become(c->m->program_fds[c->kind], name, env, sv[1], c->m->child_stderr);
 	r = *pid_out < 0 ? err_from_errno(errno) : 0;
 	fd_close(&sv[1]);
 	if (r < 0)
@@ -208,7 +210,8 @@ log_start(const struct child *c)
 {
 	struct log_event ev;
 
-	log_begin(&ev, LOG_INFO_, "child_start");
+	/* The first ones are part of the line "ready". */
+	log_begin(&ev, c->m->is_ready ? LOG_INFO_ : LOG_DEBUG_, "child_start");
 	log_kvs(&ev, "name", proc_info(c->kind)->name);
 	log_kv_u64(&ev, "slot", c->slot);
 	log_kv_u64(&ev, "child", (uint64_t)c->pid);

@@ -124,19 +124,21 @@ class Postern:
     start     False: start() is called later
     command   what runs instead of `postern run -c FILE` (a list; FILE is appended as -c FILE)
     libexec   folder with other programs instead of the build's (then `libexec/master` is run)
+    prefix    put in front of the command line (["unshare", "-p", "-f"])
+    user      numeric id to run everything as, without root (needs root to become it)
     """
 
     all = []            # every server of this process that was made and not yet closed
 
     def __init__(self, conf=None, extra="", mailboxes=("user", "b"), env=None, start=True, command=None, libexec=None,
-                 keep=False):
+                 prefix=(), user=None, keep=False):
         self.dir = tempfile.mkdtemp(prefix="postern-test-", dir="/tmp")
         os.chmod(self.dir, 0o755)
         self.port = free_port()
         self.spool, self.run_dir = self.path("spool"), self.path("run")
         self.conf_path, self.stderr_path = self.path("postern.conf"), self.path("stderr.log")
         self.process, self.env, self.keep = None, dict(env or {}), keep
-        self.command, self.libexec = command, libexec
+        self.command, self.libexec, self.prefix, self.user = command, libexec, list(prefix), user
         self.address = "127.0.0.1"
         self.session = None
         self.started_ms = None
@@ -144,6 +146,10 @@ class Postern:
         self.extra = extra
         self.write("users", "".join(f"{name}@local.example {name}/\n" for name in mailboxes))
         self.write_conf()
+        if user is not None:
+            self.prefix = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] + self.prefix
+            for name in (".", "users", "postern.conf"):
+                os.chown(self.path(name), user, user)
         Postern.all.append(self)
         if start:
             try:
@@ -176,7 +182,7 @@ class Postern:
         conf = {
             "hostname": "mx.test.example",
             "directories": {"spool": self.spool, "run": self.run_dir, "state": self.path("state")},
-            "users": dict(USERS) if IS_ROOT else None,
+            "users": dict(USERS) if IS_ROOT and self.user is None else None,
             "workers": {"smtpd": 2, "delivery": 2},
             'listen "smtp"': {"address": "127.0.0.1", "port": self.port},
             'domain "local.example"': {"class": "virtual", "table": self.path("users"), "mailbox_base": self.path("mail")},
@@ -198,10 +204,10 @@ class Postern:
 
     def argv(self):
         if self.libexec:
-            return [os.path.join(self.libexec, "master"), "-c", self.conf_path]
-        if self.command:
-            return list(self.command) + ["-c", self.conf_path]
-        return [program("postern"), "run", "-c", self.conf_path]
+            command = [os.path.join(self.libexec, "master")]
+        else:
+            command = self.command or [program("postern"), "run"]
+        return self.prefix + list(command) + ["-c", self.conf_path]
 
     def start(self, wait=True, timeout=15):
         """Start the server and wait until it says that it is ready. StartFailed if it ends instead."""
@@ -225,12 +231,28 @@ class Postern:
             self.started_ms = (time.monotonic() - t) * 1000
         return self
 
+    @property
+    def master_pid(self):
+        """Process id of master, as this process sees it (behind a prefix it is not the one that was started)."""
+        pid = self.process.pid
+        while True:
+            if _name_of(pid) == "master":
+                return pid
+            children = [p["pid"] for p in _processes() if p["ppid"] == pid]
+            if len(children) != 1:
+                raise AssertionError(f"no master below process {self.process.pid}")
+            pid = children[0]
+
+    def send_signal(self, sig):
+        """Send master a signal."""
+        os.kill(self.master_pid, sig)
+
     def stop(self, timeout=40, sig=signal.SIGTERM):
         """Stop cleanly; returns the exit status (None: was not running)."""
         if self.process is None:
             return None
         if self.process.poll() is None:
-            self.process.send_signal(sig)
+            self.send_signal(sig)
         try:
             status = self.process.wait(timeout * SLOW)
         except subprocess.TimeoutExpired:
@@ -278,7 +300,7 @@ class Postern:
     def reload(self, wait=True, timeout=15):
         """SIGHUP; waits until master has said that it reloaded, or that it kept the old configuration. The new log text."""
         begin = self.log_size()
-        self.process.send_signal(signal.SIGHUP)
+        self.send_signal(signal.SIGHUP)
         if wait:
             self.wait_log(r"\breload(ed)?\b.*(done|kept)", timeout, begin)
         return self.log(begin)
@@ -287,12 +309,13 @@ class Postern:
 
     def pids(self, kind=None):
         """Process ids of the children, or of those of one kind ("smtpd", "mailbox"), oldest first."""
-        children = [p for p in _processes() if p["ppid"] == self.process.pid and p["state"] != "Z"]
+        master = self.master_pid
+        children = [p for p in _processes() if p["ppid"] == master and p["state"] != "Z"]
         return sorted(p["pid"] for p in children if kind is None or p["kind"] == kind)
 
     def kill(self, kind, sig=signal.SIGKILL, index=0):
         """Kill one process of a kind; "master" too. Returns its pid."""
-        pid = self.process.pid if kind == "master" else self.pids(kind)[index]
+        pid = self.master_pid if kind == "master" else self.pids(kind)[index]
         os.kill(pid, sig)
         return pid
 
@@ -304,7 +327,7 @@ class Postern:
     def pss_kib(self):
         """Proportional memory of all processes in KiB."""
         total = 0
-        for pid in [self.process.pid] + self.pids():
+        for pid in [self.master_pid] + self.pids():
             with open(f"/proc/{pid}/smaps_rollup") as f:
                 total += int(re.search(r"^Pss:\s+(\d+)", f.read(), re.M).group(1))
         return total
@@ -365,6 +388,15 @@ class Postern:
 
     def segments(self):
         return sorted(glob.glob(os.path.join(self.spool, "queue", "segments", "*.seg")))
+
+
+def _name_of(pid):
+    """Last part of a process's program as it was called, "" if it is gone."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return f.read().split(b"\0")[0].decode("latin-1").rsplit("/", 1)[-1]
+    except OSError:
+        return ""
 
 
 def _processes():
