@@ -168,8 +168,12 @@ check_options(const struct command *c, int argc, char **argv, int *argc_out, cha
 		struct span name = equal >= 0 ? span_sub(word, 0, (size_t)equal) : word;
 		int kind = i > 0 && word.n > 1 && word.p[0] == '-' ? option_kind(c, name) : 2;
 
-		if (kind < 0 || (kind == 0 && equal >= 0))
+		if (kind < 0)
 			return bad_option(c, name);
+		if (kind == 0 && equal >= 0) {
+			fprintf(stderr, "postern: %.*s takes no value; write %.*s\n", SPAN_ARG(name), SPAN_ARG(name));
+			return EX_USAGE;
+		}
 		out[n++] = argv[i];
 		if (kind == 1 && equal >= 0) {
 			argv[i][equal] = '\0';

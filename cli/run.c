@@ -24,7 +24,8 @@
 
 enum {
 	START_LIMIT_MS = 60000,         /* a spool of any size is open before that */
-	STOP_GRACE_MS = 15000,          /* beyond timeouts.stop, after which master ends its children itself */
+	STOP_PHASES = 5,                /* in which master ends its children one kind after the other, each bounded by timeouts.stop */
+	STOP_GRACE_MS = 5000,
 	PROGRESS_MS = 5000,
 	PATH_MAX_BYTES = 4096,
 	LSB_RUNNING = 0,
@@ -220,7 +221,7 @@ stop(const struct conf *c, bool is_quiet)
 	if (s.state == SERVER_UNKNOWN)
 		x = cannot_see(&s);
 	else if (s.state == SERVER_RUNNING && (x = send_signal(&s, SIGTERM)) == 0)
-		x = wait_gone(&s, c->timeouts.stop + STOP_GRACE_MS);
+		x = wait_gone(&s, STOP_PHASES * c->timeouts.stop + STOP_GRACE_MS);
 	else if (s.state != SERVER_RUNNING && !is_quiet)
 		puts("postern is not running");
 	server_clear(&s);
