@@ -229,8 +229,10 @@ read_mx(const struct ub_result *res, struct dns_answer *a)
 	for (int i = 0; res->data[i] != NULL && a->count < RECORDS_MAX; i++) {
 		const unsigned char *p = (const unsigned char *)res->data[i];
 		struct dns_mx *mx = &a->mx[a->count];
-		if (res->len[i] < 3 || !wire_name(p + 2, (size_t)res->len[i] - 2, mx->name))
+		if (res->len[i] < 3)
 			continue;
+		if (!wire_name(p + 2, (size_t)res->len[i] - 2, mx->name))
+			snprintf(mx->name, sizeof(mx->name), ".");
 		mx->preference = (uint16_t)(p[0] << 8 | p[1]);
 		a->count++;
 	}

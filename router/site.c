@@ -151,6 +151,12 @@ fail(struct lookup *l, enum route_action action, uint16_t reply, const char *esc
 {
 	char line[600];
 
+	/* What the administrator named is a mistake of ours, which must not cost mail. */
+	if (l->is_named && action == ROUTE_REJECT) {
+		action = ROUTE_TEMPFAIL;
+		reply = 451;
+		esc = "4.4.4";
+	}
 	l->site.action = action;
 	l->site.reply = reply;
 	l->site.esc = esc;
@@ -265,7 +271,8 @@ site_name(struct lookup *l)
 	const char *port = l->port == 25 ? "" : arena_printf(&l->arena, ":%u", l->port);
 	if (l->host_count == 1)
 		return arena_printf(&l->arena, "%s%s", best, port);
-	return arena_printf(&l->arena, "%s%s+%08x", best, port, crc);
+	/* The digest must survive the limit of 256 bytes. */
+	return arena_printf(&l->arena, "%.200s%s+%08x", best, port, crc);
 }
 
 static int
@@ -328,8 +335,7 @@ assemble(struct lookup *l)
 		return;
 	}
 	if (p->host_count == 0) {
-		fail(l, l->is_named ? ROUTE_TEMPFAIL : ROUTE_REJECT, l->is_named ? 451 : 550, l->is_named ? "4.4.4" : "5.4.4",
-		     "no mail exchanger has a usable address");
+		fail(l, ROUTE_REJECT, 550, "5.4.4", "no mail exchanger has a usable address");
 		return;
 	}
 	p->flags = l->is_named ? PLAN_LOOPBACK_OK : 0;
@@ -481,10 +487,14 @@ on_mx(void *arg, const struct dns_answer *a)
 	}
 	sort_hosts(all, a->count);
 	for (uint32_t i = 0; i < a->count; i++) {
-		if (all[i].name[0] != '\0')
+		if (all[i].name[0] != '\0' && all[i].name[0] != '.')
 			add_host(l, all[i].name, all[i].preference);
 	}
 	mem_free(all);
+	if (l->host_count == 0) {
+		fail(l, ROUTE_REJECT, 550, "5.4.4", "no mail exchanger has a usable name");
+		return;
+	}
 	drop_ourselves(l);
 	if (l->host_count == 0)
 		fail(l, ROUTE_REJECT, 554, "5.4.6", "mail for this domain would come back to this server");
