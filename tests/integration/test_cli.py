@@ -58,6 +58,15 @@ def test_every_command_has_help(command):
         assert done.returncode == 0 and done.stdout.startswith(f"usage: postern {command}") and done.stderr == ""
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_manual_names_every_command_and_option(command):
+    with open(os.path.join(ROOT, "docs/man/postern.1")) as f:
+        manual = f.read().replace("\\-", "-")
+    assert re.search(rf"^(\.B |\\fB){command}\b", manual, re.M)
+    for option in re.findall(r"\[(--[a-z]+)", run(command, "--help").stdout.splitlines()[0]):
+        assert option in manual
+
+
 @pytest.mark.parametrize("words, message", [
     (["chekc"], "unknown command `chekc`; did you mean `check`?"),
     (["statsu"], "unknown command `statsu`; did you mean `status`?"),
