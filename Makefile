@@ -214,7 +214,7 @@ define unit_rules
 $(B)/tests/unit/$1: $(B)/obj/tests/unit/$1.o $(UNIT_COMMON) \
 		$(call objs,$(filter-out $(UNIT_SRCS),$(wildcard tests/unit/$(call unit_dir,$1)/*.c))) \
 		$(if $(call unit_prog,$1),$(B)/lib/prog-$(call unit_prog,$1).a) $(call archives,$(call unit_deps,$1))
-	$$(call make_program,$$(TEST_LDFLAGS) $(addprefix -Wl$(comma)--wrap=,$($1_WRAP)),$(call unit_deps,$1),$($(call unit_prog,$1)_LIBS) $($1_LIBS) check subunit rt m)
+	$$(call make_program,$$(TEST_LDFLAGS) $$(addprefix -Wl$$(comma)--wrap=,$$($1_WRAP)),$(call unit_deps,$1),$($(call unit_prog,$1)_LIBS) $($1_LIBS) check subunit rt m)
 endef
 comma := ,
 $(foreach u,$(UNITS),$(eval $(call unit_rules,$u)))
