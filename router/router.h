@@ -129,6 +129,8 @@ struct site {
 
 struct sites;
 struct sites *sites_new(struct dns *d, const struct conf *conf);
+/* Nothing may be waiting for DNS. */
+void sites_free(struct sites **s);
 /* Forget everything (new options). */
 void sites_clear(struct sites *s, const struct conf *conf);
 /* done is called once, possibly before this returns; the site is borrowed for the call. explain, if not NULL, must live

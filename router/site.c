@@ -117,6 +117,15 @@ sites_clear(struct sites *s, const struct conf *conf)
 		forget(s, v);
 }
 
+void
+sites_free(struct sites **s)
+{
+	sites_clear(*s, (*s)->conf);
+	map_clear(&(*s)->by_key);
+	mem_free(*s);
+	*s = NULL;
+}
+
 /* ---- the end of a lookup ---- */
 
 static void

@@ -50,10 +50,9 @@ setup(const char *zone, const char *more)
 static void
 teardown(void)
 {
-	sites_clear(sites, conf);
 	while (fake_dns_answer(dns))
 		;
-	mem_free(sites);
+	sites_free(&sites);
 	fake_dns_free(dns);
 	conf_free(&conf);
 	buf_clear(&said);
