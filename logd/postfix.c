@@ -128,10 +128,68 @@ put_connect(struct out *o, const struct event *ev)
 	emit(o, "smtpd");
 }
 
+/* Reply of a server: "550 5.1.1 No such user", or its parts in fields of their own. */
+struct reply {
+	struct span code, esc, text;
+};
+
+static bool
+is_esc(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] != '.' && (s.p[i] < '0' || s.p[i] > '9'))
+			return false;
+	}
+	return s.n >= 5 && s.p[1] == '.';
+}
+
+static struct reply
+reply_of(const struct event *ev)
+{
+	struct reply r = { event_get(ev, "reply"), event_get(ev, "esc"), event_get(ev, "text") };
+	struct span rest = span_sub(r.code, 4, r.code.n), word;
+
+	r.code = span_sub(r.code, 0, 3);
+	if (r.text.n > 0 || rest.n == 0)
+		return r;
+	r.text = rest;
+	span_next(&rest, ' ', &word);
+	if (is_esc(word)) {
+		r.esc = word;
+		r.text = rest;
+	}
+	return r;
+}
+
+/* Words that log watchers of Postfix know for a refusal; "" : none. Behind them stands our own text. */
+static const struct {
+	const char *esc, *words;
+} known_words[] = {
+	{ "5.1.1", "Recipient address rejected: User unknown" },
+	{ "5.1.2", "Recipient address rejected: Domain not found" },
+	{ "5.1.10", "Recipient address rejected: Domain not found" },
+	{ "5.7.1", "Relay access denied" },
+	{ "4.7.1", "Client host rejected" },
+	{ "4.7.0", "Client host rejected" },
+	{ "5.5.0", "Command rejected" },
+};
+
+static void
+put_known_words(struct buf *b, struct span esc, bool has_rcpt)
+{
+	for (unsigned i = 0; i < sizeof(known_words) / sizeof(known_words[0]); i++) {
+		if (span_eq(esc, span_of(known_words[i].esc)) && (has_rcpt || known_words[i].esc[0] == '4')) {
+			buf_printf(b, " %s:", known_words[i].words);
+			return;
+		}
+	}
+}
+
 static void
 put_reject(struct out *o, const struct event *ev)
 {
 	struct span stage = event_get(ev, "stage"), to = event_get(ev, "to"), proto = event_get(ev, "proto");
+	struct reply r = reply_of(ev);
 
 	put_qid(&o->line, ev);
 	buf_puts(&o->line, "reject: ");
@@ -139,16 +197,17 @@ put_reject(struct out *o, const struct event *ev)
 	buf_puts(&o->line, " from ");
 	put_client(&o->line, ev);
 	buf_puts(&o->line, ": ");
-	put_clean(&o->line, event_get(ev, "reply"), "");
+	put_clean(&o->line, r.code, " ");
 	buf_putc(&o->line, ' ');
-	put_clean(&o->line, event_get(ev, "esc"), "");
+	put_clean(&o->line, r.esc, " ");
 	if (to.n > 0) {
 		buf_puts(&o->line, " <");
 		put_clean(&o->line, to, "<>");
-		buf_puts(&o->line, ">: Recipient address rejected:");
+		buf_puts(&o->line, ">:");
 	}
+	put_known_words(&o->line, r.esc, to.n > 0);
 	buf_putc(&o->line, ' ');
-	put_clean(&o->line, event_get(ev, "text"), ";");
+	put_clean(&o->line, r.text, ";");
 	put_address(&o->line, "; from", event_get(ev, "from"));
 	if (to.n > 0)
 		put_address(&o->line, " to", to);
