@@ -133,7 +133,7 @@ send_resolved(struct pending *p, const struct site *site)
 	struct buf encoded, list;
 
 	buf_init(&encoded, 32768);
-	buf_init(&list, 262144);
+	buf_init(&list, EXPANSION_BYTES_MAX);
 	if (site != NULL && site->action != ROUTE_DELIVER) {
 		m.action = (uint8_t)site->action;
 		m.reply = site->reply;
@@ -152,12 +152,8 @@ send_resolved(struct pending *p, const struct site *site)
 		plan_encode(&encoded, &plan);
 	for (uint32_t i = 0; i < d->expansion_count; i++)
 		buf_put_bytes(&list, d->expansion[i]);
-	if (buf_check(&encoded) < 0 || buf_check(&list) < 0) {
-		m = (struct msg_resolved){ .req = p->req, .action = ROUTE_REJECT, .reply = 550, .esc = SPAN("5.3.5"),
-					   .text = SPAN("Alias expands to too many addresses") };
-		buf_reset(&encoded);
-		buf_reset(&list);
-	}
+	if (buf_check(&encoded) < 0 || buf_check(&list) < 0)
+		bug("a plan or an expansion is longer than its parts allow");
 	m.plan = buf_span(&encoded);
 	m.expansion = buf_span(&list);
 	chan_send(p->chan, MSG_RESOLVED, &m);

@@ -618,9 +618,15 @@ expand(struct query *q, struct span value, uint32_t n)
 		return;
 	}
 	struct span *list = arena_alloc(q->a, n * sizeof(struct span)), one;
+	size_t bytes = 0;
 	for (uint32_t i = 0; i < n && next_target(&value, &one); i++) {
 		if (!complete(q, one, &list[i]))
 			return;
+		bytes += 4 + list[i].n;
+	}
+	if (bytes > EXPANSION_BYTES_MAX) {
+		reject(q, 550, "5.3.5", "Alias expands to too many addresses");
+		return;
 	}
 	q->out->action = ROUTE_EXPAND;
 	q->out->expansion = list;

@@ -39,6 +39,9 @@ struct hop {
 	bool is_named;          /* by the administrator: may be this machine */
 };
 
+/* Addresses of an expansion as they stand in a message, with their lengths. */
+#define EXPANSION_BYTES_MAX 4194304u
+
 /* What the tables say. */
 struct decision {
 	enum route_action action;
