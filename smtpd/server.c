@@ -13,8 +13,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
-/* Third party */
-#include <uv.h>
 /* lib */
 #include "base/clock.h"
 #include "base/fd.h"

@@ -505,7 +505,7 @@ main(int argc, char **argv)
 	conf_encode(conf, PROC_SMTPD, &conf_bytes);
 	signal(SIGPIPE, SIG_IGN);
 	program = argv[1];
-	listen_fd = listen_on((uint16_t)atoi(argv[3]));
+	listen_fd = listen_on((uint16_t)strtoul(argv[3], NULL, 10));
 	table_fd = memfd_create("clients", MFD_CLOEXEC);
 	if (table_fd < 0 || ftruncate(table_fd, TABLE_BYTES) != 0)
 		die_perm("memfd: %s", strerror(errno));
@@ -517,7 +517,7 @@ main(int argc, char **argv)
 	uv_signal_start(&child, on_child, SIGCHLD);
 	uv_poll_init(&loop, &input, STDIN_FILENO);
 	uv_poll_start(&input, UV_READABLE, on_stdin);
-	for (int i = 0; i < atoi(argv[4]) && i < WORKERS_MAX; i++)
+	for (unsigned i = 0; i < strtoul(argv[4], NULL, 10) && i < WORKERS_MAX; i++)
 		start_worker();
 	return uv_run(&loop, UV_RUN_DEFAULT);
 }
