@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: ISC
+delivery_DEPS := svc smtp mail spool
