@@ -3,9 +3,9 @@
 #define QMGR_CRASHPOINT_H
 
 /* CRASHPOINT("name"): the place of one row of the crash table of qmgr/spool.c. In test builds (-DPOSTERN_CRASHPOINTS)
- * the file `crashpoint` in the spool's queue folder, read at start, holds lines "NAME [SKIP [kill|stop|segv]]": at the
- * pass after SKIP ones the process kills itself with SIGKILL (stops itself, for a test that then kills the whole group;
- * crashes), and the file is emptied first, so that the successor runs on. In other builds it is nothing. */
+ * the file `crashpoint` in the spool's queue folder, read at start, holds "NAME [SKIP [kill|stop|segv]]": at the pass
+ * after SKIP ones the process kills itself with SIGKILL (stops itself, for a test that then kills the whole group;
+ * crashes), and the file is removed first, so that the successor runs on. In other builds it is nothing. */
 #ifdef POSTERN_CRASHPOINTS
 void crashpoint_read(int dir_fd);
 void crashpoint_pass(const char *name);

@@ -76,18 +76,29 @@ add(struct segments *s, uint32_t number)
 	return seg;
 }
 
+/* The struct stays until the end: a reader may be about to use it. */
 static void
 drop(struct segments *s, struct segment *seg)
 {
 	pthread_mutex_lock(&s->lock);
 	list_remove(&seg->node);
+	list_push_back(&s->gone, &seg->node);
 	map64_del(&s->by_number, seg->number);
 	s->count--;
-	if (seg->fd >= 0)
-		s->fds_open--;
 	pthread_mutex_unlock(&s->lock);
-	fd_close(&seg->fd);
-	mem_free(seg);
+}
+
+static void
+free_list(struct segments *s, struct list *l)
+{
+	LIST_EACH_SAFE(it, tmp, l) {
+		struct segment *seg = LIST_ENTRY(it, struct segment, node);
+
+		list_remove(it);
+		fd_close(&seg->fd);
+		mem_free(seg);
+	}
+	s->fds_open = 0;
 }
 
 struct segment *
@@ -242,6 +253,7 @@ put_header(struct segments *s, struct segment *seg, int fd, enum segment_kind ki
 	h.next_batch = s->next_batch;
 	seg->salt = h.salt;
 	seg->kind = kind;
+	seg->is_fresh = true;
 	seg->end = RECORD_BLOCK_BYTES;
 	seg->first_batch = 0;
 	pthread_mutex_unlock(&s->lock);
@@ -318,6 +330,7 @@ make_file(struct segments *s, enum segment_kind kind, uint64_t size, bool is_zer
 	seg->salt = fresh.salt;
 	seg->size = size;
 	seg->end = RECORD_BLOCK_BYTES;
+	seg->is_fresh = true;
 	seg->is_zeroed = is_zeroed;
 	seg->state = SEGMENT_RETIRING; /* nobody else takes it before its maker says what it is for */
 	pthread_mutex_unlock(&s->lock);
@@ -369,13 +382,14 @@ take_empty(struct segments *s, uint64_t min_bytes)
 	return best;
 }
 
-/* Its kind stands in the header. */
+/* Its kind stands in the header; and a segment that was found empty at start gets a new salt, in case that records of
+ * its last use stand behind damage. */
 static int
-make_kind(struct segments *s, struct segment *seg, enum segment_kind kind)
+renew(struct segments *s, struct segment *seg, enum segment_kind kind)
 {
 	int fd, r;
 
-	if (seg->kind == kind)
+	if (seg->kind == kind && seg->is_fresh)
 		return 0;
 	if ((fd = segment_fd_get(s, seg)) < 0)
 		return err_from_errno(errno);
@@ -393,7 +407,7 @@ segments_take(struct segments *s, enum segment_kind kind, uint64_t min_bytes, st
 
 	if (seg != NULL) {
 		/* A header that could not be written: repeated like any other retirement. */
-		if ((r = make_kind(s, seg, kind)) < 0) {
+		if ((r = renew(s, seg, kind)) < 0) {
 			set_state(s, seg, SEGMENT_FULL);
 			return r;
 		}
@@ -414,6 +428,7 @@ segment_appended(struct segments *s, struct segment *seg, uint64_t end, uint64_t
 {
 	pthread_mutex_lock(&s->lock);
 	seg->end = end;
+	seg->is_fresh = false;
 	if (seg->first_batch == 0)
 		seg->first_batch = batch;
 	pthread_mutex_unlock(&s->lock);
@@ -437,6 +452,7 @@ segment_seal(struct segments *s, struct segment *seg, uint64_t end)
 {
 	pthread_mutex_lock(&s->lock);
 	seg->state = SEGMENT_FULL;
+	seg->is_fresh = false;
 	seg->end = end;
 	pthread_mutex_unlock(&s->lock);
 }
@@ -458,6 +474,19 @@ segments_retire(struct segments *s, struct segment *seg)
 	seg->state = SEGMENT_EMPTY;
 	pthread_mutex_unlock(&s->lock);
 	return 0;
+}
+
+bool
+segments_withdraw(struct segments *s, struct segment *seg)
+{
+	bool is_ours;
+
+	pthread_mutex_lock(&s->lock);
+	is_ours = seg->state == SEGMENT_EMPTY;
+	if (is_ours)
+		seg->state = SEGMENT_RETIRING;
+	pthread_mutex_unlock(&s->lock);
+	return is_ours;
 }
 
 int
@@ -574,11 +603,16 @@ each_file(struct segments *s, int (*fn)(struct segments *s, uint32_t number, con
 int
 segments_open(struct segments *s, int dir_fd, uint64_t segment_bytes, char name_out[32])
 {
+	pthread_mutexattr_t attr;
 	int r;
 
 	*s = (struct segments){ .dir_fd = dir_fd, .segment_bytes = segment_bytes };
-	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&s->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
 	list_init(&s->all);
+	list_init(&s->gone);
 	map64_init(&s->by_number);
 	if ((r = each_file(s, check_version, name_out)) < 0)
 		return r;
@@ -588,8 +622,8 @@ segments_open(struct segments *s, int dir_fd, uint64_t segment_bytes, char name_
 void
 segments_close(struct segments *s)
 {
-	LIST_EACH_SAFE(it, tmp, &s->all)
-		drop(s, LIST_ENTRY(it, struct segment, node));
+	free_list(s, &s->all);
+	free_list(s, &s->gone);
 	map64_clear(&s->by_number);
 	pthread_mutex_destroy(&s->lock);
 }

@@ -11,10 +11,10 @@
 #include "spool/record.h"
 
 /* The files segments/<n>.seg: which there are, in which state, and how one becomes another. All functions may be called
- * from any thread; a struct segment lives as long as its file. */
+ * from any thread, also with the lock held (it is recursive); a struct segment lives until segments_close(). */
 
 enum segment_state {
-	SEGMENT_EMPTY,          /* header with a fresh salt is on the disk: ready for use */
+	SEGMENT_EMPTY,          /* ready for use */
 	SEGMENT_OPEN,           /* batches are appended */
 	SEGMENT_FULL,           /* sealed: full, failed, or open at a crash */
 	SEGMENT_RETIRING,       /* nothing in it is live: gets a new header, becomes EMPTY */
@@ -31,8 +31,10 @@ struct segment {
 	uint64_t size;          /* of the file */
 	uint64_t end;           /* where the next batch goes; SEGMENT_FULL: end of the last good one, 0: unknown */
 	uint64_t first_batch;   /* of its first record, 0: none */
+	bool is_damaged;        /* has a live record that cannot be read: compaction leaves it alone */
 	uint64_t live_messages; /* message rows that lead here */
 	uint64_t live_bytes;
+	bool is_fresh;          /* its salt was made in this run and no record has it */
 	bool is_zeroed;         /* its blocks were written when it was made */
 	int fd;                 /* -1: closed */
 	uint32_t fd_users;
@@ -44,6 +46,7 @@ struct segments {
 	int dir_fd;             /* segments/ */
 	uint64_t segment_bytes; /* of new ones */
 	struct list all;
+	struct list gone;       /* their files are removed; a reader may still hold a pointer */
 	struct map64 by_number;
 	uint32_t last_number;
 	uint32_t count;
@@ -68,7 +71,9 @@ int segments_take(struct segments *s, enum segment_kind kind, uint64_t min_bytes
 int segments_make(struct segments *s, bool is_zeroed, bool (*stop)(void *arg), void *arg) MUST_CHECK;
 /* Nothing in it is live (committed): new salt, synced, empty. */
 int segments_retire(struct segments *s, struct segment *seg) MUST_CHECK;
-/* Remove the file of an empty segment. */
+/* Nobody may take this empty one any more: it is going to be removed. False: it is taken. */
+bool segments_withdraw(struct segments *s, struct segment *seg);
+/* Remove the file of a segment that was withdrawn. */
 int segments_remove(struct segments *s, struct segment *seg) MUST_CHECK;
 /* Try a write and a sync: the header of an empty segment, or a new file. */
 int segments_probe(struct segments *s) MUST_CHECK;

@@ -64,7 +64,8 @@ struct spool_ops {
 struct spool_reader;
 
 /* Read a message. done is called once, perhaps before spool_open() returns (the pages were in memory), unless the reader
- * is closed first. *msg and its spans live until spool_reader_close(). at: NULL: by the message row.
+ * is closed first; if done closed it before spool_open() returned, NULL is returned. *msg and its spans live until
+ * spool_reader_close(). at: NULL: by the message row.
  * err: E_CORRUPT (damaged: hold it as ROW_CORRUPT; the bytes are kept in corrupt/), E_NOTFOUND (no such message),
  * E_IO. Content over SPOOL_INLINE_BYTES comes by spool_reader_next(). */
 struct spool_reader *spool_open(struct spool *sp, uint64_t number, const struct place *at,
@@ -79,6 +80,7 @@ void spool_reader_close(struct spool_reader **r);
 /* ---- our own messages ---- */
 
 struct spool_submission {
+	uint32_t rcpt_count;            /* in the envelope, indexes 0... */
 	struct span envelope;           /* envelope_encode(); its dedupe fields make it idempotent over crashes */
 	struct span trace;              /* Received: is not added */
 	struct span content;            /* <= RECORD_CONTENT_MAX */

@@ -31,6 +31,8 @@ struct store_hooks {
 	/* On the store thread: header and envelope of the record at a place. *env_out points into buf. E_*. */
 	int (*read_head)(void *arg, uint64_t number, const struct place *at, struct buf *buf, struct record *rec_out,
 			 struct span *env_out);
+	/* On the store thread: what read_head() gave is no longer looked at. */
+	void (*read_end)(void *arg);
 	/* On the store thread: salt of a segment now, 0: there is none. */
 	uint64_t (*salt_of)(void *arg, uint32_t segment);
 	/* On the loop: place of a message after the cursor. False: it is behind the cursor, or unknown. */

@@ -756,8 +756,10 @@ db_transaction(struct db *db, struct op *ops)
 	db->head.number = 0;
 	db_run(db, db_stmt(db, STMT_BEGIN));
 	db_lane_save_active(db);
-	for (struct op *op = ops; op != NULL && db->err == 0; op = op->next)
+	for (struct op *op = ops; op != NULL && db->err == 0; op = op->next) {
 		db_apply(db, op);
+		db->hooks->read_end(db->arg);
+	}
 	db_save_counts(db);
 	CRASHPOINT("transaction-before-commit");
 	db_run(db, db_stmt(db, STMT_COMMIT));

@@ -1,0 +1,756 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The spool as a whole: opened at start, told what became of batches and rows, closed at the end. The parts have their
+ * own files: commit, segment, log, scan, read, big, store, checkpoint, space, compact. Runs in qmgr, the one owner of
+ * the spool (flock on segments/lock), below the folder queue/ that is its root.
+ *
+ * I1	A recipient is live if and only if it has a row in queue.db, or its record lies after the cursor and it has no mark.
+ * I2	A segment is empty if and only if no record in it carries the segment's salt.
+ * I3	While a salt stands, no durable byte is written again.
+ *
+ * State at a crash (CRASHPOINT name)		after the restart
+ * batch-sealed, batch-written			records that are whole count, others are no damage; no 250 was sent
+ * batch-synced					found by the scan; handed over again it is known by its queue id
+ * stored					found by the scan
+ * transaction-before-commit			the results are reported again by delivery; no RESULT_ACK was sent
+ * transaction-committed			the rows count
+ * expanded-not-committed			expanded again; no child had been tried
+ * key-committed				delivered: the key names this very record
+ * big-synced					the file is removed: no record names it, no 250 was sent
+ * retiring-committed, segment-header-written	the step is repeated
+ * segment-retired				empty by I2; its row is deleted
+ * copies-synced				the old place counts; the copy is garbage
+ * copies-committed				the new place counts; the old segment is retired
+ * cursor-committed				marks behind it are gone, rows know the rest */
+
+/* System */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+/* lib */
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "ipc/chan.h"
+/* this program */
+#include "qmgr/crashpoint.h"
+#include "qmgr/spool_int.h"
+
+enum {
+	FOLDER_MODE = 0700,
+	LOCK_WAIT_MS = 3000,            /* a predecessor that is just dying */
+	NUMBER_GAP = 65536,             /* numbers that may have been given without a trace */
+};
+#define WINDOW_MAX_BYTES 268435456ull   /* log after the cursor */
+#define WINDOW_MAX_SEGMENTS 8
+
+/* --- what happened --------------------------------------------------------------------------- */
+
+static void
+tell(struct batch *b, const struct commit_msg *m)
+{
+	if (m->owner.intake != NULL && b->err == 0)
+		chan_send(m->owner.intake, MSG_MSG_STORED, &(struct msg_msg_stored){ .qid = m->rec.qid });
+	else if (m->owner.intake != NULL)
+		chan_send(m->owner.intake, MSG_MSG_REFUSED,
+			  &(struct msg_msg_refused){ .qid = m->rec.qid, .code = (uint16_t)-b->err });
+	if (m->owner.done != NULL)
+		m->owner.done(m->owner.arg, b->err, m->rec.qid);
+}
+
+/* Appended again at start: the same message at another place. */
+static void
+moved(struct spool *sp, const struct batch *b, const struct commit_msg *m)
+{
+	struct slot *slot = log_find(&sp->log, m->rec.number);
+
+	if (slot != NULL)
+		slot->place = (struct place){ b->segment->number, (uint32_t)(b->offset + m->at), (uint32_t)record_length(&m->rec) };
+}
+
+static void
+take_message(struct spool *sp, const struct batch *b, const struct commit_msg *m)
+{
+	struct place at = { b->segment->number, (uint32_t)(b->offset + m->at), (uint32_t)record_length(&m->rec) };
+	const char *body = b->bytes + m->at + RECORD_HEADER_BYTES;
+	const struct record *rec = &m->rec;
+	struct span parts[3] = {
+		{ body, rec->envelope_len },
+		{ body + rec->envelope_len, rec->trace_len },
+		{ body + rec->envelope_len + rec->trace_len, (size_t)rec->content_len },
+	};
+	struct spool_msg msg;
+
+	log_add(&sp->log, rec->number, rec->qid, &at, rec->rcpt_count, rec->flags & RECORD_BIG ? SLOT_BIG : 0);
+	if (sp->has_known)
+		map64_put(&sp->known, rec->qid, sp);
+	read_view(rec, &at, parts, &msg);
+	admit(sp, &msg, NULL, 0);
+}
+
+void
+spool_on_batch(void *arg, struct batch *b)
+{
+	struct spool *sp = arg;
+
+	space_on_batch(sp, b->count > 0 ? b->err : 0);
+	for (uint32_t i = 0; i < b->count; i++)
+		tell(b, &b->msgs[i]);
+	if (b->err < 0)
+		sp->stats.refused += b->count;
+	if (b->err < 0 || b->count == 0)
+		return;
+	CRASHPOINT("stored");
+	sp->last_commit_ms = clock_mono_ms();
+	sp->bytes_written += b->n;
+	sp->log_bytes += (b->n + RECORD_BLOCK_BYTES - 1) / RECORD_BLOCK_BYTES * RECORD_BLOCK_BYTES;
+	/* First batch of a segment: its salt is kept, in case that the header is damaged later. */
+	if (b->segment->first_batch == b->number)
+		store_segment_used(sp->store, b->segment->number, b->segment->salt, SEGMENT_HOT);
+	for (uint32_t i = 0; i < b->count; i++) {
+		if (b->keeps_numbers)
+			moved(sp, b, &b->msgs[i]);
+		else
+			take_message(sp, b, &b->msgs[i]);
+	}
+	checkpoint_poke(sp);
+}
+
+/* --- hooks of the store ---------------------------------------------------------------------- */
+
+static int
+hook_read_head(void *arg, uint64_t number, const struct place *at, struct buf *buf, struct record *rec_out, struct span *env_out)
+{
+	int r = read_head(arg, number, at, buf, rec_out, env_out);
+
+	if (r == 0)
+		progress_enter(rec_out->qid);
+	return r;
+}
+
+static void
+hook_read_end(void *arg)
+{
+	(void)arg;
+	progress_leave();
+}
+
+static uint64_t
+hook_salt_of(void *arg, uint32_t number)
+{
+	struct spool *sp = arg;
+	struct segment *seg = segments_find(&sp->segs, number);
+
+	return seg != NULL ? seg->salt : 0;
+}
+
+static bool
+hook_place_of(void *arg, uint64_t number, struct place *at_out, bool *is_suspect_out)
+{
+	struct spool *sp = arg;
+	const struct slot *slot = log_find(&sp->log, number);
+
+	if (slot == NULL)
+		return false;
+	*at_out = slot->place;
+	*is_suspect_out = (slot->flags & SLOT_SUSPECT) != 0;
+	return true;
+}
+
+static void
+count_live(struct spool *sp, const struct store_change *c)
+{
+	struct segment *seg = segments_find(&sp->segs, c->segment);
+
+	if (seg == NULL)
+		return;
+	if (c->row == ROW_MADE) {
+		seg->live_messages++;
+		seg->live_bytes += c->length;
+	} else if (seg->live_messages > 0) {
+		seg->live_messages--;
+		seg->live_bytes -= c->length < seg->live_bytes ? c->length : seg->live_bytes;
+	}
+}
+
+static void
+hook_on_change(void *arg, const struct store_change *c)
+{
+	struct spool *sp = arg;
+	struct slot *slot = log_find(&sp->log, c->number);
+	bool is_finished = false;
+
+	if (c->row != ROW_SAME)
+		count_live(sp, c);
+	if (slot != NULL && c->row == ROW_MADE)
+		slot->flags |= SLOT_HAS_ROW;
+	if (slot != NULL && c->row == ROW_GONE && !(c->flags & RECORD_COPY)) {
+		slot->flags &= 0xff & ~(uint32_t)SLOT_HAS_ROW;
+		is_finished = slot->pending == 0;
+	}
+	if (slot != NULL && c->marked > 0 && log_marked(&sp->log, slot, c->marked))
+		is_finished = !(slot->flags & SLOT_HAS_ROW);
+	if (is_finished && slot->flags & SLOT_BIG)
+		big_remove(sp, slot->qid);
+	if (slot == NULL && c->row == ROW_GONE && c->flags & RECORD_BIG)
+		big_remove(sp, c->qid);
+}
+
+static void
+hook_on_full(void *arg, bool is_full)
+{
+	space_on_store_full(arg, is_full);
+}
+
+/* A database that is damaged is looked at closely by the next start: it finds the file segments/suspicious. */
+static void
+hook_on_fatal(void *arg, bool is_corrupt, const char *what)
+{
+	struct spool *sp = arg;
+	char text[500];
+	int fd = -1;
+
+	if (is_corrupt)
+		fd = openat(sp->segments_fd, "suspicious", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd_close(&fd);
+	snprintf(text, sizeof(text), "queue.db: %s", what);
+	sp->conf.on_fatal(sp->conf.intake_arg, text);
+}
+
+static const struct store_hooks spool_hooks = {
+	.read_head = hook_read_head,
+	.read_end = hook_read_end,
+	.salt_of = hook_salt_of,
+	.place_of = hook_place_of,
+	.on_change = hook_on_change,
+	.on_full = hook_on_full,
+	.on_fatal = hook_on_fatal,
+};
+
+/* --- looking --------------------------------------------------------------------------------- */
+
+static void
+fill_slot(const struct slot *s, struct spool_slot *out)
+{
+	*out = (struct spool_slot){ .number = s->number, .qid = s->qid, .place = s->place, .pending = s->pending };
+}
+
+int
+spool_find_number(const struct spool *sp, uint64_t number, struct spool_slot *out)
+{
+	const struct slot *s = log_find(&sp->log, number);
+
+	if (s == NULL)
+		return E_NOTFOUND;
+	fill_slot(s, out);
+	return 0;
+}
+
+int
+spool_find_qid(const struct spool *sp, uint64_t qid, struct spool_slot *out)
+{
+	struct log_iter it = { 0 };
+	const struct slot *s;
+
+	while ((s = log_next(&sp->log, &it)) != NULL) {
+		if (s->qid != qid)
+			continue;
+		fill_slot(s, out);
+		return 0;
+	}
+	return E_NOTFOUND;
+}
+
+struct known_question {
+	void (*done)(void *arg, bool is_known);
+	void *arg;
+};
+
+static void
+on_known(void *arg, uint64_t qid, uint64_t number)
+{
+	struct known_question k = *(struct known_question *)arg;
+
+	(void)qid;
+	mem_free(arg);
+	k.done(k.arg, number != 0);
+}
+
+void
+spool_is_known(struct spool *sp, uint64_t qid, void (*done)(void *arg, bool is_known), void *arg)
+{
+	struct known_question *k;
+	struct spool_slot slot;
+
+	if (map64_get(&sp->known, qid) != NULL || (!sp->has_known && spool_find_qid(sp, qid, &slot) == 0)) {
+		sp->stats.again_known++;
+		done(arg, true);
+		return;
+	}
+	k = mem_alloc(sizeof(*k));
+	*k = (struct known_question){ done, arg };
+	store_find_qid(sp->store, qid, on_known, k);
+}
+
+void
+spool_forget_known(struct spool *sp)
+{
+	sp->has_known = false;
+	map64_clear(&sp->known);
+}
+
+void
+spool_note_qid(struct spool *sp, uint64_t qid)
+{
+	uint64_t *floor = &sp->floors[id_slot(qid)];
+
+	if (id_us(qid) > *floor)
+		*floor = id_us(qid);
+}
+
+static void
+count_segments(struct spool *sp, struct spool_stats *out)
+{
+	pthread_mutex_lock(&sp->segs.lock);
+	LIST_EACH(it, &sp->segs.all) {
+		const struct segment *seg = LIST_ENTRY(it, struct segment, node);
+
+		out->segments++;
+		out->segments_empty += seg->state == SEGMENT_EMPTY;
+		if (seg->kind == SEGMENT_COLD && seg->state != SEGMENT_EMPTY)
+			out->cold_bytes += seg->size;
+		out->live_bytes += seg->live_bytes;
+	}
+	pthread_mutex_unlock(&sp->segs.lock);
+}
+
+void
+spool_get_stats(const struct spool *csp, struct spool_stats *out)
+{
+	struct spool *sp = (struct spool *)(uintptr_t)csp;
+	struct commit_stats cs;
+	struct store_stats ss;
+
+	commit_get_stats(sp->commit, &cs);
+	store_get_stats(sp->store, &ss);
+	*out = sp->stats;
+	out->messages = cs.messages;
+	out->bytes = cs.bytes;
+	out->batches = cs.batches;
+	out->syncs = cs.syncs;
+	out->batch_max = cs.batch_max;
+	out->transactions = ss.transactions;
+	out->ops = ss.ops;
+	out->log_bytes = sp->log_bytes;
+	out->free_bytes = sp->space.free_bytes;
+	out->cursor = sp->checkpoint.cursor.number;
+	out->next_number = commit_next_number(sp->commit);
+	out->intake_code = sp->space.code;
+	count_segments(sp, out);
+}
+
+/* --- our own messages ------------------------------------------------------------------------ */
+
+static uint64_t
+own_qid(struct spool *sp)
+{
+	struct id_gen gen = { .slot = sp->conf.slot, .floor_us = sp->floors[sp->conf.slot % SPOOL_SLOTS] };
+	uint64_t qid = id_next(&gen);
+
+	spool_note_qid(sp, qid);
+	return qid;
+}
+
+void
+spool_submit(struct spool *sp, const struct spool_submission *s, void (*done)(void *arg, int err, uint64_t qid), void *arg)
+{
+	struct commit_owner owner = { .done = done, .arg = arg };
+	struct record rec = {
+		.content_flags = s->content_flags,
+		.qid = own_qid(sp),
+		.arrival_us = clock_wall_us(),
+		.origin = ORIGIN_REPORT,
+		.origin_slot = sp->conf.slot,
+		.rcpt_count = s->rcpt_count,
+	};
+
+	if (s->content.n > RECORD_CONTENT_MAX || s->envelope.n > RECORD_ENVELOPE_MAX || s->trace.n > RECORD_TRACE_MAX)
+		bug("a message of our own is too long");
+	commit_add(sp->commit, &rec, s->envelope, s->trace, s->content, &owner);
+}
+
+/* --- quarantine ------------------------------------------------------------------------------ */
+
+struct quarantine {
+	struct worker_job job;
+	struct spool *sp;
+	struct place at;
+};
+
+static void
+quarantine_run(struct worker_job *job)
+{
+	struct quarantine *q = (struct quarantine *)(void *)job;
+	char name[64], chunk[4096];
+	uint64_t salt;
+	int fd;
+
+	snprintf(name, sizeof(name), "%u-%u-%u", q->at.segment, q->at.offset, q->at.length);
+	fd = openat(q->sp->corrupt_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return;
+	for (uint32_t done = 0; done < q->at.length;) {
+		uint32_t n = q->at.length - done < sizeof(chunk) ? q->at.length - done : (uint32_t)sizeof(chunk);
+
+		if (segments_read(&q->sp->segs, q->at.segment, chunk, n, (uint64_t)q->at.offset + done, false, &salt) < 0)
+			memset(chunk, 0, n);
+		if (fd_write_all(fd, chunk, n) < 0)
+			break;
+		done += n;
+	}
+	fd_close(&fd);
+}
+
+static void
+quarantine_done(struct worker_job *job)
+{
+	mem_free(job);
+}
+
+void
+spool_quarantine(struct spool *sp, const struct place *at)
+{
+	struct quarantine *q = mem_zalloc(sizeof(*q));
+
+	q->job = (struct worker_job){ .run = quarantine_run, .done = quarantine_done };
+	q->sp = sp;
+	q->at = *at;
+	sp->stats.damaged += sp->is_started;
+	if (sp->is_started) {
+		worker_submit(sp->disk_thread, &q->job);
+		return;
+	}
+	quarantine_run(&q->job);
+	mem_free(q);
+}
+
+/* --- start ----------------------------------------------------------------------------------- */
+
+static int
+open_folder(int dir_fd, const char *name, int *out)
+{
+	if (mkdirat(dir_fd, name, FOLDER_MODE) < 0 && errno != EEXIST)
+		return err_from_errno(errno);
+	*out = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return *out < 0 ? err_from_errno(errno) : 0;
+}
+
+/* The pid of the owner, as it wrote it. */
+static void
+read_owner(int fd, char out[32])
+{
+	ssize_t n = pread(fd, out, 31, 0);
+
+	out[n > 0 ? n : 0] = '\0';
+	out[strspn(out, "0123456789")] = '\0';
+}
+
+static int
+take_lock(struct spool *sp, struct buf *what_out)
+{
+	uint64_t until_ms = clock_mono_ms() + LOCK_WAIT_MS;
+	struct timespec nap = { .tv_nsec = 20 * 1000 * 1000 };
+	char pid[32];
+
+	sp->lock_fd = openat(sp->segments_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (sp->lock_fd < 0) {
+		buf_printf(what_out, "segments/lock: %s", strerror(errno));
+		return err_from_errno(errno);
+	}
+	while (flock(sp->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		if (clock_mono_ms() >= until_ms) {
+			read_owner(sp->lock_fd, pid);
+			buf_printf(what_out, "the spool is in use by process %s; stop that server, or use another directories { spool }",
+			    pid[0] != '\0' ? pid : "(unknown)");
+			return E_CONFIG;
+		}
+		nanosleep(&nap, NULL);
+	}
+	snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	/* Only for the message above; a disk without room for it does not stop us. */
+	if (ftruncate(sp->lock_fd, 0) == 0 && pwrite(sp->lock_fd, pid, strlen(pid), 0) < 0)
+		log_warn("segments/lock: %s", strerror(errno));
+	return 0;
+}
+
+static int
+open_folders(struct spool *sp, struct buf *what_out)
+{
+	int r;
+
+	if ((r = open_folder(sp->dir_fd, "segments", &sp->segments_fd)) < 0 ||
+	    (r = open_folder(sp->dir_fd, "corrupt", &sp->corrupt_fd)) < 0)
+		buf_printf(what_out, "folders of the spool: %s", err_info(r)->text);
+	return r;
+}
+
+static int
+open_segments(struct spool *sp, struct buf *what_out)
+{
+	char name[32] = "";
+	int r = segments_open(&sp->segs, sp->segments_fd, sp->conf.segment_bytes, name);
+
+	if (r == E_CONFIG)
+		buf_printf(what_out, "segments/%s was written by another version; use that version, the spool was not touched", name);
+	else if (r < 0)
+		buf_printf(what_out, "segments/%s: %s", name, err_info(r)->text);
+	return r;
+}
+
+/* The database is damaged, or we were told to doubt it: it is put aside, with its log, and made anew. */
+static int
+put_aside(struct spool *sp)
+{
+	char to[64];
+	unsigned long long now = clock_wall_ms() / 1000;
+
+	snprintf(to, sizeof(to), "queue.db-%llu", now);
+	if (renameat(sp->dir_fd, "queue.db", sp->corrupt_fd, to) < 0 && errno != ENOENT)
+		return err_from_errno(errno);
+	snprintf(to, sizeof(to), "queue.db-wal-%llu", now);
+	if (renameat(sp->dir_fd, "queue.db-wal", sp->corrupt_fd, to) < 0 && errno != ENOENT)
+		return err_from_errno(errno);
+	return 0;
+}
+
+/* Was anything ever committed to the log? */
+static bool
+has_records(struct spool *sp)
+{
+	LIST_EACH(it, &sp->segs.all)
+		if (LIST_ENTRY(it, struct segment, node)->first_batch != 0)
+			return true;
+	return sp->segs.next_number > 1;
+}
+
+static int
+make_store(struct spool *sp, struct buf *what_out)
+{
+	/* One that is empty was never filled. */
+	unlinkat(sp->dir_fd, "queue.db", 0);
+	unlinkat(sp->dir_fd, "queue.db-wal", 0);
+	return store_open("queue.db", true, false, &spool_hooks, sp, what_out, &sp->store);
+}
+
+static int
+open_store(struct spool *sp, struct buf *what_out)
+{
+	bool is_suspicious = faccessat(sp->segments_fd, "suspicious", F_OK, 0) == 0;
+	struct buf why;
+	int r;
+
+	buf_init(&why, 1024);
+	r = store_open("queue.db", false, is_suspicious, &spool_hooks, sp, &why, &sp->store);
+	if (r == E_CORRUPT) {
+		log_warn("queue.db is damaged (%s): it was moved to queue/corrupt and is rebuilt from the log", buf_cstr(&why));
+		if ((r = put_aside(sp)) == 0)
+			r = E_NOTFOUND;
+	}
+	if (r == E_NOTFOUND) {
+		bool is_lost = has_records(sp);
+
+		buf_reset(&why);
+		if ((r = make_store(sp, &why)) == 0 && is_lost)
+			r = rebuild_store(sp, &why);
+	}
+	if (r < 0)
+		buf_printf(what_out, "queue.db: %s", buf_cstr(&why));
+	else if (is_suspicious)
+		unlinkat(sp->segments_fd, "suspicious", 0);
+	buf_clear(&why);
+	return r;
+}
+
+/* What queue.db knows of a segment. */
+static void
+on_segment_row(void *arg, const struct store_segment *row)
+{
+	struct spool *sp = arg;
+	struct segment *seg = segments_find(&sp->segs, row->number);
+
+	if (seg == NULL) {
+		if (row->live_messages > 0)
+			log_warn("segments/%u.seg is gone: %llu messages in it cannot be delivered", row->number,
+			    (unsigned long long)row->live_messages);
+		return;
+	}
+	seg->live_messages = row->live_messages;
+	seg->live_bytes = row->live_bytes;
+	if (seg->state == SEGMENT_BAD && row->salt != 0) {
+		log_warn("segments/%u.seg: the header is damaged; its messages are read all the same", row->number);
+		seg->salt = row->salt;
+		seg->kind = row->kind;
+		seg->state = SEGMENT_FULL;
+	}
+}
+
+static void
+on_floor(void *arg, uint16_t slot, uint64_t floor_us)
+{
+	struct spool *sp = arg;
+
+	if (slot < SPOOL_SLOTS && sp->floors[slot] < floor_us)
+		sp->floors[slot] = floor_us;
+}
+
+void
+spool_set_numbers(struct spool *sp, const struct store_cursor *c)
+{
+	uint64_t number = c->next_number, batch = c->next_batch, max = store_max_number(sp->store) + 1;
+
+	if (number < max)
+		number = max;
+	if (number < sp->segs.next_number)
+		number = sp->segs.next_number;
+	if (batch < sp->segs.next_batch)
+		batch = sp->segs.next_batch;
+	if (number > 1)
+		number += NUMBER_GAP;
+	if (batch > 1)
+		batch += NUMBER_GAP;
+	commit_set_numbers(sp->commit, number, batch);
+	segments_note(&sp->segs, c->number, number, batch);
+}
+
+static int
+start(struct spool *sp, struct buf *what_out)
+{
+	struct store_cursor cursor;
+	int r;
+
+	if ((r = open_folders(sp, what_out)) < 0 || (r = take_lock(sp, what_out)) < 0)
+		return r;
+	if ((r = open_segments(sp, what_out)) < 0 || (r = open_store(sp, what_out)) < 0)
+		return r;
+	sp->progress = progress_open(sp->segments_fd);
+	store_each_segment(sp->store, on_segment_row, sp);
+	store_each_floor(sp->store, on_floor, sp);
+	store_get_cursor(sp->store, &cursor);
+	if ((r = store_start_check(sp->store, what_out)) < 0)
+		return r;
+	log_init_slots(&sp->log, cursor.number);
+	sp->commit_thread = worker_new(sp->conf.loop, "commit");
+	sp->commit = commit_new(&sp->segs, sp->commit_thread, sp->conf.timers, spool_on_batch, sp);
+	checkpoint_init(sp, &cursor);
+	space_init(sp);
+	compact_init(sp);
+	if ((r = scan_log(sp, &cursor, what_out)) < 0)
+		return r;
+	if ((r = big_clean(sp)) < 0)
+		buf_printf(what_out, "segments/: %s", err_info(r)->text);
+	return r;
+}
+
+static uint64_t
+window_of(uint64_t segment_bytes)
+{
+	uint64_t n = segment_bytes * WINDOW_MAX_SEGMENTS;
+
+	return n < WINDOW_MAX_BYTES ? n : WINDOW_MAX_BYTES;
+}
+
+int
+spool_new(const struct spool_config *conf, struct spool **out, struct buf *what_out)
+{
+	struct spool *sp = mem_zalloc(sizeof(*sp));
+	int r;
+
+	sp->conf = *conf;
+	sp->dir_fd = conf->dir_fd;
+	sp->segments_fd = sp->corrupt_fd = sp->lock_fd = -1;
+	sp->window_bytes = window_of(conf->segment_bytes);
+	sp->floors = mem_array(SPOOL_SLOTS, sizeof(*sp->floors));
+	map64_init(&sp->live_sets);
+	map64_init(&sp->known);
+#ifdef POSTERN_CRASHPOINTS
+	crashpoint_read(sp->dir_fd);
+#endif
+	if ((r = start(sp, what_out)) < 0) {
+		spool_free(&sp);
+		return r;
+	}
+	*out = sp;
+	return 0;
+}
+
+void
+spool_run(struct spool *sp)
+{
+	sp->is_started = true;
+	sp->read_thread = worker_new(sp->conf.loop, "read");
+	sp->disk_thread = worker_new(sp->conf.loop, "disk");
+	store_run(sp->store, sp->conf.loop, sp->conf.timers);
+	space_start(sp);
+	admit_replay_start(sp);
+	checkpoint_start(sp);
+}
+
+void
+spool_set_conf(struct spool *sp, uint64_t min_free_bytes, uint64_t message_bytes)
+{
+	sp->conf.min_free_bytes = min_free_bytes;
+	sp->conf.message_bytes = message_bytes;
+}
+
+/* --- the end --------------------------------------------------------------------------------- */
+
+void
+spool_stop(struct spool *sp, void (*done)(void *arg), void *arg)
+{
+	commit_drain(sp->commit);
+	checkpoint_final(sp, done, arg);
+}
+
+void
+spool_free(struct spool **spp)
+{
+	struct spool *sp = *spp;
+	uint64_t number;
+	void *set;
+
+	if (sp == NULL)
+		return;
+	if (sp->is_started) {
+		timer_stop(&sp->replay_timer);
+		timer_stop(&sp->checkpoint.timer);
+		timer_stop(&sp->space.timer);
+		timer_stop(&sp->compact.timer);
+	}
+	worker_free(&sp->commit_thread);
+	worker_free(&sp->read_thread);
+	worker_free(&sp->disk_thread);
+	store_free(&sp->store);
+	commit_free(&sp->commit);
+	progress_close(&sp->progress);
+	if (sp->segs.dir_fd > 0)
+		segments_close(&sp->segs);
+	log_clear(&sp->log);
+	for (size_t it = 0; map64_next(&sp->live_sets, &it, &number, &set);)
+		mem_free(set);
+	map64_clear(&sp->live_sets);
+	map64_clear(&sp->known);
+	fd_close(&sp->lock_fd);
+	fd_close(&sp->segments_fd);
+	fd_close(&sp->corrupt_fd);
+	fd_close(&sp->dir_fd);
+	mem_free(sp->floors);
+	mem_free(sp);
+	*spp = NULL;
+}
