@@ -162,7 +162,8 @@ conf_hop_parse(struct span text, struct conf_hop *out)
 	if (span_starts(text, SPAN("unix:"))) {
 		out->kind = CONF_HOP_UNIX;
 		out->host = span_sub(text, 5, SIZE_MAX);
-		return span_starts(out->host, SPAN("/")) ? 0 : E_SYNTAX;
+		/* As long as a socket's address can hold. */
+		return span_starts(out->host, SPAN("/")) && out->host.n <= 107 ? 0 : E_SYNTAX;
 	}
 	if (span_starts(text, SPAN("[")))
 		return parse_host_hop(text, out);

@@ -39,7 +39,7 @@ enum conf_hop_kind {
 
 struct conf_hop {
 	enum conf_hop_kind kind;
-	struct span host;       /* without brackets and "IPv6:"; for UNIX the absolute path */
+	struct span host;       /* without brackets and "IPv6:"; for UNIX the absolute path, at most 107 bytes */
 	struct conf_addr addr;  /* HOST: family 0 if host is a name */
 	uint16_t port;          /* 0: none given */
 };

@@ -15,6 +15,7 @@
 #include "tests/unit/unit.h"
 
 #define U_DOMAIN "b\xc3\xbc""cher.example"
+#define X50 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define A_DOMAIN "xn--bcher-kva.example"
 
 static const char base_conf[] =
@@ -126,6 +127,8 @@ static const char transport[] =
 	"ann@known.example smtp:[192.0.2.9]\n"
 	"local.example discard:\n"
 	U_DOMAIN " discard:\n"
+	"path107.example lmtp:unix:/" X50 X50 "123456\n"
+	"path108.example lmtp:unix:/" X50 X50 "1234567\n"
 	"literal.example smtp:[IPv6:2001:db8::1]\n";
 static const char senders[] =
 	"ann@sender.example [192.0.2.11]\n"
@@ -451,6 +454,8 @@ static const struct {
 	{ "bob@wrong4.example", CONFIG_ERROR },
 	{ "bob@wrong5.example", CONFIG_ERROR },
 	{ "bob@wrong6.example", CONFIG_ERROR },
+	{ "bob@path107.example", "lmtp unix /" X50 X50 "123456 named" },
+	{ "bob@path108.example", CONFIG_ERROR },
 	{ "bob@relay.example", "smtp host 192.0.2.9:25 named" },
 	{ "ann@known.example", "smtp host 192.0.2.9:25 named" },
 	{ "bob@known.example", NO_USER },
