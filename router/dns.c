@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
  * Questions to DNS through libunbound (asynchronous, validating, its own small cache) and the text of the hosts file.
- * Everything it reads as a file is read before the sandbox. Runs in router; the answers come from strangers and are
+ * Runs in router. What libunbound would read from files (resolv.conf, trust anchor) is read before the sandbox and given
+ * to it as text: its context is made inside, and anew when the options change. The answers come from strangers and are
  * checked and bounded here.
  */
 /* System */
@@ -10,7 +11,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Third party */
 #include <unbound.h>
@@ -19,6 +19,7 @@
 /* lib */
 #include "base/buf.h"
 #include "base/fd.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "loop/timer.h"
@@ -32,11 +33,16 @@
 #define TTL_MAX_S 3600
 #define FAILED_TTL_S 5
 
+#define FILE_BYTES_MAX (1024 * 1024)
+
 struct dns {
-	struct ub_ctx *ub;
-	uv_poll_t poll;
+	struct ub_ctx *ub;      /* NULL: cannot be had, every question fails */
+	struct uv_loop_s *loop;
+	uv_poll_t *poll;        /* of its descriptor */
 	struct timer_set *timers;
-	struct buf hosts;       /* text of the hosts file */
+	struct list questions;  /* in flight, oldest first */
+	struct buf resolv_conf, hosts, anchors; /* texts of files */
+	struct buf settings;    /* servers and dnssec as the context has them */
 	uint64_t timeout_ms;
 	unsigned in_flight;
 	uint64_t asked, failed;
@@ -44,6 +50,8 @@ struct dns {
 
 struct question {
 	struct dns *d;
+	struct list node;
+	char *name;
 	enum dns_type type;
 	int id;                 /* of libunbound, to cancel */
 	struct timer timer;
@@ -51,7 +59,49 @@ struct question {
 	void *arg;
 };
 
-/* ---- before the sandbox ---- */
+/* ---- files ---- */
+
+static void
+read_text(int fd, const char *what, struct buf *out)
+{
+	buf_reset(out);
+	if (fd >= 0 && fd_read_file(fd, FILE_BYTES_MAX, out) < 0) {
+		log_warn("%s cannot be read: ignored; it must be a file of at most 1 MiB", what);
+		buf_reset(out);
+	}
+}
+
+/* The root's keys, as the packages dns-root-data and unbound leave them. Outside the sandbox. */
+static void
+read_anchors(struct dns *d)
+{
+	static const char *const files[] = { "/var/lib/unbound/root.key", "/usr/share/dns/root.key" };
+
+	for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]) && d->anchors.n == 0; i++) {
+		int fd = open(files[i], O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		read_text(fd, files[i], &d->anchors);
+		fd_close(&fd);
+	}
+}
+
+struct dns *
+dns_new(const struct conf *conf, int resolv_conf_fd, int hosts_fd)
+{
+	struct dns *d = mem_zalloc(sizeof(*d));
+
+	list_init(&d->questions);
+	buf_init(&d->resolv_conf, FILE_BYTES_MAX);
+	buf_init(&d->hosts, FILE_BYTES_MAX);
+	buf_init(&d->anchors, FILE_BYTES_MAX);
+	buf_init(&d->settings, 2 * FILE_BYTES_MAX);
+	read_text(resolv_conf_fd, "resolv.conf", &d->resolv_conf);
+	read_text(hosts_fd, "the hosts file", &d->hosts);
+	if (conf->resolver.dnssec)
+		read_anchors(d);
+	return d;
+}
+
+/* ---- libunbound's context ---- */
 
 static void
 set_option(struct ub_ctx *ub, const char *name, const char *value)
@@ -62,69 +112,182 @@ set_option(struct ub_ctx *ub, const char *name, const char *value)
 		log_warn("libunbound: option %s: %s", name, ub_strerror(r));
 }
 
-static bool
-set_servers(struct ub_ctx *ub, const struct conf *conf, int resolv_conf_fd)
+/* What a context is made of, as text: a line for each server, then dnssec or not. */
+static void
+put_settings(const struct dns *d, const struct conf *conf, struct buf *out)
 {
-	char path[64];
-	int r = 0;
+	struct span text = buf_span(&d->resolv_conf), line, word;
 
-	for (size_t i = 0; i < conf->resolver.servers.count && r == 0; i++) {
-		r = ub_ctx_set_fwd(ub, conf->resolver.servers.items[i]);
-		if (r != 0)
-			log_warn("resolver { servers }: `%s`: %s; write an address or address@port",
-				 conf->resolver.servers.items[i], ub_strerror(r));
+	for (size_t i = 0; i < conf->resolver.servers.count; i++)
+		buf_printf(out, "%s\n", conf->resolver.servers.items[i]);
+	while (conf->resolver.servers.count == 0 && span_next(&text, '\n', &line)) {
+		char tidy[256];
+		size_t n = line.n < sizeof(tidy) ? line.n : sizeof(tidy);
+		for (size_t i = 0; i < n; i++)
+			tidy[i] = isspace((unsigned char)line.p[i]) ? ' ' : line.p[i];
+		line = span_trim(span_make(tidy, n));
+		if (!span_next(&line, ' ', &word) || !span_eq(word, SPAN("nameserver")))
+			continue;
+		line = span_trim(line);
+		if (span_next(&line, ' ', &word))
+			buf_printf(out, "%.*s\n", SPAN_ARG(word));
 	}
-	if (conf->resolver.servers.count == 0 && resolv_conf_fd >= 0) {
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", resolv_conf_fd);
-		if (ub_ctx_resolvconf(ub, path) != 0)
-			log_warn("resolv.conf names no usable server: asking the root servers");
-	}
-	return r == 0;
+	buf_puts(out, conf->resolver.dnssec ? "dnssec" : "no dnssec");
 }
 
 static void
-set_trust_anchor(struct ub_ctx *ub)
+set_servers(struct ub_ctx *ub, struct span settings)
 {
-	static const char *const files[] = { "/var/lib/unbound/root.key", "/usr/share/dns/root.key" };
+	struct span line;
+	unsigned named = 0, taken = 0;
 
-	for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		if (access(files[i], R_OK) == 0 && ub_ctx_add_ta_file(ub, files[i]) == 0)
-			return;
+	while (span_next(&settings, '\n', &line) && settings.n > 0) {  /* the last one is dnssec */
+		char *server = mem_dup_span(line);
+		int r = ub_ctx_set_fwd(ub, server);
+		named++;
+		taken += r == 0;
+		if (r != 0)
+			log_warn("DNS server `%s`: %s; write an address or address@port", server, ub_strerror(r));
+		mem_free(server);
 	}
-	log_info("no DNSSEC trust anchor found (package dns-root-data): answers are not validated");
+	if (taken == 0)
+		log_warn(named > 0 ? "no DNS server that can be asked is named: asking the root servers"
+				   : "neither resolver { servers } nor resolv.conf names a DNS server: asking the root servers");
 }
 
-struct dns *
-dns_new(const struct conf *conf, int resolv_conf_fd, int hosts_fd)
+/* One record per line, with comments. */
+static unsigned
+set_anchors(struct ub_ctx *ub, struct span text)
 {
-	struct dns *d = mem_zalloc(sizeof(*d));
+	struct span line, record;
+	unsigned n = 0;
 
-	d->ub = ub_ctx_create();
-	if (d->ub == NULL)
-		die_temp("libunbound cannot start: out of memory");
-	buf_init(&d->hosts, 1024 * 1024);
-	if (hosts_fd >= 0 && fd_read_file(hosts_fd, 1024 * 1024, &d->hosts) < 0)
-		log_warn("the hosts file cannot be read: ignored");
-	set_option(d->ub, "do-not-query-localhost:", "no");
-	set_option(d->ub, "msg-cache-size:", "1m");
-	set_option(d->ub, "rrset-cache-size:", "2m");
-	set_option(d->ub, "key-cache-size:", "256k");
-	set_option(d->ub, "neg-cache-size:", "128k");
-	set_option(d->ub, "cache-max-negative-ttl:", "60");
-	set_option(d->ub, "use-syslog:", "no");
-	set_option(d->ub, "outgoing-range:", "256");
-	set_option(d->ub, "num-queries-per-thread:", "512");
-	set_option(d->ub, "serve-expired:", "no");
-	ub_ctx_debugout(d->ub, NULL);
-	if (!set_servers(d->ub, conf, resolv_conf_fd)) {
-		ub_ctx_delete(d->ub);
-		mem_free(d);
-		return NULL;
+	while (span_next(&text, '\n', &line)) {
+		record = SPAN_NONE;
+		span_next(&line, ';', &record);
+		record = span_trim(record);
+		if (record.n == 0 || record.p[0] == '$')
+			continue;
+		char *copy = mem_dup_span(record);
+		n += ub_ctx_add_ta(ub, copy) == 0;
+		mem_free(copy);
 	}
-	if (conf->resolver.dnssec)
-		set_trust_anchor(d->ub);
+	return n;
+}
+
+/* A context that is ready to be asked, NULL: libunbound refuses the trust anchors. */
+static struct ub_ctx *
+make_context(const struct dns *d, bool is_validating)
+{
+	struct ub_ctx *ub = ub_ctx_create();
+
+	if (ub == NULL)
+		die_temp("libunbound cannot start: out of memory");
+	ub_ctx_debugout(ub, NULL);
+	set_option(ub, "do-not-query-localhost:", "no");
+	set_option(ub, "msg-cache-size:", "1m");
+	set_option(ub, "rrset-cache-size:", "2m");
+	set_option(ub, "key-cache-size:", "256k");
+	set_option(ub, "neg-cache-size:", "128k");
+	set_option(ub, "cache-max-negative-ttl:", "60");
+	set_option(ub, "use-syslog:", "no");
+	set_option(ub, "outgoing-range:", "256");
+	set_option(ub, "num-queries-per-thread:", "512");
+	set_option(ub, "serve-expired:", "no");
+	set_servers(ub, buf_span(&d->settings));
+	if (is_validating && set_anchors(ub, buf_span(&d->anchors)) == 0)
+		log_info("no DNSSEC trust anchor found (package dns-root-data): answers are not validated");
+	/* Any question about local data makes libunbound take its settings, so that an error shows here. */
+	if (ub_ctx_async(ub, 1) == 0 && ub_ctx_zone_remove(ub, "postern.invalid") == 0)
+		return ub;
+	ub_ctx_delete(ub);
+	return NULL;
+}
+
+static void submit(struct question *q);
+static void on_readable(uv_poll_t *h, int status, int events);
+
+static void
+free_poll(uv_handle_t *h)
+{
+	mem_free(h);
+}
+
+static int
+open_context(struct dns *d, const struct conf *conf)
+{
+	d->ub = make_context(d, conf->resolver.dnssec);
+	if (d->ub == NULL && conf->resolver.dnssec) {
+		log_warn("libunbound refuses the DNSSEC trust anchor: answers are not validated; mend /var/lib/unbound/root.key "
+			 "or /usr/share/dns/root.key");
+		d->ub = make_context(d, false);
+	}
+	if (d->ub == NULL)
+		return E_INTERNAL;
+	d->poll = mem_zalloc(sizeof(*d->poll));
+	d->poll->data = d;
+	if (uv_poll_init(d->loop, d->poll, ub_fd(d->ub)) != 0) {
+		mem_free(d->poll);
+		ub_ctx_delete(d->ub);
+		d->poll = NULL;
+		d->ub = NULL;
+		return E_IO;
+	}
+	uv_poll_start(d->poll, UV_READABLE, on_readable);
+	return 0;
+}
+
+static void
+close_context(struct dns *d)
+{
+	if (d->ub == NULL)
+		return;
+	uv_close((uv_handle_t *)d->poll, free_poll);
+	d->poll = NULL;
+	ub_ctx_delete(d->ub);   /* waits for its thread; the callbacks of open questions are not called */
+	d->ub = NULL;
+}
+
+int
+dns_configure(struct dns *d, const struct conf *conf)
+{
+	struct buf settings;
+	int r;
+
 	d->timeout_ms = conf->timeouts.dns;
-	return d;
+	buf_init(&settings, d->settings.max);
+	put_settings(d, conf, &settings);
+	if (d->ub != NULL && span_eq(buf_span(&settings), buf_span(&d->settings))) {
+		buf_clear(&settings);
+		return 0;
+	}
+	buf_clear(&d->settings);
+	d->settings = settings;
+	close_context(d);
+	r = open_context(d, conf);
+	/* Asked again; what fails at once leaves the list. */
+	LIST_EACH_SAFE(it, tmp, &d->questions)
+		submit(LIST_ENTRY(it, struct question, node));
+	return r;
+}
+
+int
+dns_start(struct dns *d, struct uv_loop_s *loop, struct timer_set *timers, const struct conf *conf)
+{
+	d->loop = loop;
+	d->timers = timers;
+	return dns_configure(d, conf);
+}
+
+int
+dns_file(struct dns *d, const char *name, int fd, const struct conf *conf)
+{
+	if (strcmp(name, "hosts") == 0)
+		read_text(fd, "the hosts file", &d->hosts);
+	if (strcmp(name, "resolv.conf") != 0)
+		return 0;
+	read_text(fd, "resolv.conf", &d->resolv_conf);
+	return dns_configure(d, conf);
 }
 
 /* ---- hosts ---- */
@@ -180,7 +343,9 @@ finish(struct question *q, const struct dns_answer *a)
 	if (a->status == DNS_FAILED)
 		q->d->failed++;
 	timer_stop(&q->timer);
+	list_remove(&q->node);
 	q->done(q->arg, a);
+	mem_free(q->name);
 	mem_free(q);
 }
 
@@ -195,7 +360,8 @@ on_timeout(void *arg)
 {
 	struct question *q = arg;
 
-	ub_cancel(q->d->ub, q->id);
+	if (q->d->ub != NULL)
+		ub_cancel(q->d->ub, q->id);
 	fail(q, "no answer in time");
 }
 
@@ -293,17 +459,32 @@ on_answer(void *arg, int err, struct ub_result *res)
 	ub_resolve_free(res);
 }
 
+static void
+submit(struct question *q)
+{
+	int r;
+
+	if (q->d->ub == NULL) {
+		fail(q, "the resolver cannot be started");
+		return;
+	}
+	r = ub_resolve_async(q->d->ub, q->name, (int)q->type, 1, q, on_answer, &q->id);
+	if (r != 0)
+		fail(q, ub_strerror(r));
+}
+
 void
 dns_ask(struct dns *d, const char *name, enum dns_type type, void (*done)(void *arg, const struct dns_answer *a), void *arg)
 {
 	struct question *q = mem_zalloc(sizeof(*q));
-	int r;
 
 	q->d = d;
+	q->name = mem_strdup(name);
 	q->type = type;
 	q->done = done;
 	q->arg = arg;
 	timer_init(&q->timer, d->timers, on_timeout, q);
+	list_push_back(&d->questions, &q->node);
 	d->asked++;
 	d->in_flight++;
 	if (d->in_flight > IN_FLIGHT_MAX) {
@@ -311,9 +492,7 @@ dns_ask(struct dns *d, const char *name, enum dns_type type, void (*done)(void *
 		return;
 	}
 	timer_start(&q->timer, d->timeout_ms);
-	r = ub_resolve_async(d->ub, name, type, 1, q, on_answer, &q->id);
-	if (r != 0)
-		fail(q, ub_strerror(r));
+	submit(q);
 }
 
 static void
@@ -324,20 +503,6 @@ on_readable(uv_poll_t *h, int status, int events)
 	(void)events;
 	if (status == 0)
 		ub_process(d->ub);
-}
-
-int
-dns_start(struct dns *d, struct uv_loop_s *loop, struct timer_set *timers)
-{
-	d->timers = timers;
-	if (ub_ctx_async(d->ub, 1) != 0)
-		return E_NOMEM;
-	int fd = ub_fd(d->ub);
-	if (fd < 0 || uv_poll_init(loop, &d->poll, fd) != 0)
-		return E_IO;
-	d->poll.data = d;
-	uv_poll_start(&d->poll, UV_READABLE, on_readable);
-	return 0;
 }
 
 unsigned

@@ -35,7 +35,7 @@ prepare(struct svc *s)
 		if (fd >= 0)
 			answer_table(&router, name + strlen("table:"), fd);
 	}
-	return router.dns != NULL ? 0 : E_CONFIG;
+	return 0;
 }
 
 static int
@@ -46,7 +46,7 @@ start(struct svc *s)
 	router.svc = s;
 	router.epoch = 1;
 	router.timers = timer_set_new(s->loop);
-	if ((r = dns_start(router.dns, s->loop, router.timers)) < 0)
+	if ((r = dns_start(router.dns, s->loop, router.timers, s->conf)) < 0)
 		return r;
 	router.sites = sites_new(router.dns, s->conf);
 	return 0;
@@ -78,11 +78,12 @@ on_msg(struct svc *s, struct chan *c, enum msg_type type, union msg_any *msg)
 static void
 on_file(struct svc *s, const char *name, uint64_t mtime_ns, int fd)
 {
-	(void)s;
 	(void)mtime_ns;
 	if (span_starts(span_of(name), SPAN("table:")))
 		answer_table(&router, name + strlen("table:"), fd);
-	else
+	else if (dns_file(router.dns, name, fd, s->conf) < 0)
+		log_warn("%s: libunbound cannot be started with it; domains are not looked up", name);
+	if (!span_starts(span_of(name), SPAN("table:")))
 		fd_close(&fd);
 }
 
@@ -97,7 +98,8 @@ on_file_gone(struct svc *s, const char *name, const char *reason)
 static void
 on_conf(struct svc *s, struct conf *old)
 {
-	(void)s;
+	if (dns_configure(router.dns, s->conf) < 0)
+		log_warn("resolver { }: libunbound cannot be started with these options; domains are not looked up");
 	answer_conf(&router, old);
 }
 

@@ -104,10 +104,14 @@ struct dns_answer {
 struct dns;
 struct uv_loop_s;
 struct timer_set;
-/* Before the sandbox: resolv_conf_fd, hosts_fd may be -1. NULL and a log line: libunbound refuses the settings. */
+/* Before the sandbox: reads the files, of which it keeps no descriptor. resolv_conf_fd, hosts_fd may be -1. */
 struct dns *dns_new(const struct conf *conf, int resolv_conf_fd, int hosts_fd);
-/* In the loop. */
-int dns_start(struct dns *d, struct uv_loop_s *loop, struct timer_set *timers) MUST_CHECK;
+/* In the sandbox and the loop. E_IO, E_INTERNAL: libunbound cannot be had. */
+int dns_start(struct dns *d, struct uv_loop_s *loop, struct timer_set *timers, const struct conf *conf) MUST_CHECK;
+/* New options, or a changed "hosts" or "resolv.conf" (fd stays the caller's). Questions in flight are asked again when
+ * the servers changed. Errors as above: then all questions fail until it is called again. */
+int dns_configure(struct dns *d, const struct conf *conf) MUST_CHECK;
+int dns_file(struct dns *d, const char *name, int fd, const struct conf *conf) MUST_CHECK;
 /* One question; done is called once, also after the time is up, possibly before this returns. The answer lives until done returns. */
 void dns_ask(struct dns *d, const char *name, enum dns_type type, void (*done)(void *arg, const struct dns_answer *a),
 	     void *arg);
