@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * Plans and outcomes as they come from a sibling: what is accepted has clean texts and bounded counts, and encoding it
- * again gives the same bytes. */
+ * Plans and outcomes as they come from a process that a stranger has taken over. Input: 'p' and a plan, or 'o' and
+ * outcomes. What is accepted has clean texts and encodes to the same bytes. */
 
+/* System */
+#include <string.h>
 /* lib */
 #include "base/cur.h"
 #include "ipc/plan.h"
@@ -16,50 +18,57 @@ check_text(struct span s)
 }
 
 static void
-try_plan(struct span in)
+check_plan(struct span in)
 {
-	struct arena arena;
 	struct plan p;
+	struct arena arena;
 	struct buf b;
 
 	arena_init(&arena, 4096);
-	buf_init(&b, in.n + 4096);
+	buf_init(&b, in.n + 64);
 	if (plan_decode(in, &arena, &p) == 0) {
-		check_text(p.path);
 		check_text(p.domain);
+		check_text(p.base);
+		check_text(p.path);
+		FUZZ_ASSERT(p.transport < TRANSPORT_COUNT && p.tls < PLAN_TLS_COUNT);
 		FUZZ_ASSERT(p.host_count <= PLAN_MAX_HOSTS);
 		for (uint32_t i = 0; i < p.host_count; i++) {
 			check_text(p.hosts[i].name);
 			FUZZ_ASSERT(p.hosts[i].addr_count <= PLAN_MAX_ADDRS);
+			for (uint32_t j = 0; j < p.hosts[i].addr_count; j++)
+				FUZZ_ASSERT(p.hosts[i].addrs[j].family == 4 || p.hosts[i].addrs[j].family == 6);
 		}
 		plan_encode(&b, &p);
-		FUZZ_ASSERT(span_eq(buf_span(&b), in));
+		FUZZ_ASSERT(buf_check(&b) == 0 && span_eq(buf_span(&b), in));
 	}
 	buf_clear(&b);
 	arena_clear(&arena);
 }
 
 static void
-try_outcomes(struct span in)
+check_outcomes(struct span in)
 {
 	struct cur c = cur_of(in);
 	struct outcome o;
 	struct buf b;
 
-	buf_init(&b, in.n + 4096);
+	buf_init(&b, in.n + 64);
 	while (cur_left(&c) > 0 && outcome_get(&c, &o) == 0) {
-		check_text(o.text);
 		check_text(o.esc);
+		check_text(o.text);
+		FUZZ_ASSERT(o.status < OUTCOME_STATUS_COUNT && o.text.n <= 1000 && o.esc.n <= 11);
 		outcome_put(&b, &o);
 	}
-	FUZZ_ASSERT(span_starts(in, buf_span(&b)));
+	FUZZ_ASSERT(buf_check(&b) == 0 && span_starts(in, buf_span(&b)));
 	buf_clear(&b);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	try_plan(span_make(data, size));
-	try_outcomes(span_make(data, size));
+	if (size > 0 && data[0] == 'p')
+		check_plan(span_make(data + 1, size - 1));
+	else if (size > 0 && data[0] == 'o')
+		check_outcomes(span_make(data + 1, size - 1));
 	return 0;
 }
