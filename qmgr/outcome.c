@@ -1,13 +1,45 @@
 /* SPDX-License-Identifier: ISC
  *
- * What follows from an attempt: the ops that make it durable, the line of the log, the rows of a report. The lines are
- * written and RESULT_ACK is sent only when the ops are on stable storage. It sends no mail (report.c) and chooses no
- * session (dispatch.c). Run by qmgr on its loop.                        RFC 3461 4.1 (NOTIFY), 5.2; RFC 5321 4.5.4.1 */
+ * What an attempt means for one recipient: done, tried again later, or failed; with a report to the sender or without.
+ * It becomes ops of the store; when they are durable its line is logged and the courier hears RESULT_ACK. A recipient
+ * expires only after an attempt that was made at or after its expiry has failed. Reports themselves are report.c's. Run
+ * by qmgr on its loop.                                                              RFC 3461 5.2, spool.md section 3 */
 
-/* System */
-#include <string.h>
 /* this program */
 #include "qmgr/sched_int.h"
+
+/* --- back-off -------------------------------------------------------------------------------- */
+
+/* After the n-th failure: first, first x factor, first x factor^2 ... at most max. */
+uint64_t
+outcome_retry_ms(const struct conf *conf, uint32_t attempts)
+{
+	uint64_t wait = conf->retry.first;
+
+	for (uint32_t i = 1; i < attempts && wait < conf->retry.max; i++)
+		wait *= conf->retry.factor > 1 ? conf->retry.factor : 1;
+	return wait < conf->retry.max ? wait : conf->retry.max;
+}
+
+static uint64_t
+expiry_of(const struct conf *conf, const struct facts *f)
+{
+	return f->arrival_ms + (f->sender.n > 0 ? conf->retry.expire : conf->retry.bounce_expire);
+}
+
+/* The last attempt is made when the time is up, not up to `max` later. */
+static uint64_t
+due_of(const struct conf *conf, const struct facts *f, const struct attempt *a, uint64_t now)
+{
+	uint64_t expiry = expiry_of(conf, f), due;
+
+	if (a->due_ms != 0)
+		return a->due_ms;
+	due = now + sched_jitter(outcome_retry_ms(conf, f->attempts + 1), (unsigned)conf->retry.jitter);
+	return expiry > now && due > expiry ? expiry : due;
+}
+
+/* --- what waits for the disk ------------------------------------------------------------------- */
 
 struct settle *
 settle_new(struct sched *s)
@@ -18,257 +50,202 @@ settle_new(struct sched *s)
 	return t;
 }
 
-static void
-push_number(uint64_t **list, uint32_t *count, uint32_t *cap, uint64_t number)
+static struct log_event *
+settle_event(struct settle *t)
 {
+	if (t->count == t->cap) {
+		t->cap = t->cap > 0 ? t->cap * 2 : 1;
+		t->events = mem_grow(t->events, t->cap, sizeof(*t->events));
+	}
+	return &t->events[t->count++];
+}
+
+static void
+put_number(uint64_t **list, uint32_t *count, uint32_t *cap, uint64_t number)
+{
+	if (*count > 0 && (*list)[*count - 1] == number)
+		return;
 	if (*count == *cap) {
-		*cap = *cap > 0 ? 2 * *cap : 4;
+		*cap = *cap > 0 ? *cap * 2 : 1;
 		*list = mem_grow(*list, *cap, sizeof(**list));
 	}
 	(*list)[(*count)++] = number;
 }
 
-/* --- when it is durable ---------------------------------------------------------------------- */
-
-static void
-log_removed(struct sched *s, uint64_t number, uint64_t qid)
+static struct courier *
+courier_at(struct sched *s, enum pool pool, uint16_t slot)
 {
-	struct log_event ev;
-
-	for (unsigned i = 0; i < sizeof(s->finished_ring) / sizeof(s->finished_ring[0]); i++) {
-		if (s->finished_ring[i] == number)
-			return;
-	}
-	s->finished_ring[s->finished_at++ % (sizeof(s->finished_ring) / sizeof(s->finished_ring[0]))] = number;
-	log_begin(&ev, LOG_INFO_, "removed");
-	log_kv_qid(&ev, "qid", qid);
-	log_end(&ev);
-}
-
-struct finish_check {
-	struct sched *s;
-	uint64_t qid;
-};
-
-static void
-on_rows(void *arg, uint64_t number, const struct row *rows, uint32_t count)
-{
-	struct finish_check *f = arg;
-	bool is_left = false;
-
-	for (uint32_t i = 0; i < count; i++)
-		is_left |= rows[i].state != ROW_DONE;
-	if (!is_left)
-		log_removed(f->s, number, f->qid);
-	mem_free(f);
-}
-
-/* Is anything left of a message? Those without row are counted in the log, the others are rows. */
-static void
-check_finished(struct sched *s, uint64_t number, uint64_t qid)
-{
-	struct finish_check *f;
-	struct spool_slot slot;
-
-	if (spool_find_number(s->spool, number, &slot) == 0 && slot.pending > 0)
-		return;
-	f = mem_zalloc(sizeof(*f));
-	*f = (struct finish_check){ s, qid };
-	store_get_rows(s->store, number, on_rows, f);
-}
-
-static void
-acknowledge(const struct settle *t)
-{
-	struct sched *s = t->s;
-
-	if (t->ack_job == 0)
-		return;
-	LIST_EACH(it, &s->pools[t->ack_pool].couriers) {
+	LIST_EACH(it, &s->pools[pool].couriers) {
 		struct courier *c = LIST_ENTRY(it, struct courier, link);
-		if (c->slot == t->ack_slot && c->chan != NULL)
-			chan_send(c->chan, MSG_RESULT_ACK, &(struct msg_result_ack){ .job = t->ack_job });
+
+		if (c->slot == slot)
+			return c;
 	}
+	return NULL;
 }
 
 static void
-on_durable(void *arg)
+settled(void *arg)
 {
 	struct settle *t = arg;
 	struct sched *s = t->s;
+	struct courier *c = t->ack_job != 0 ? courier_at(s, t->ack_pool, t->ack_slot) : NULL;
 
 	for (uint32_t i = 0; i < t->count; i++)
 		log_end(&t->events[i]);
-	acknowledge(t);
+	if (c != NULL)
+		chan_send(c->chan, MSG_RESULT_ACK, &(struct msg_result_ack){ .job = t->ack_job });
 	for (uint32_t i = 0; i < t->report_count; i++)
 		reports_add(s->reports, t->reports[i]);
-	for (uint32_t i = 0; i + 1 < t->finished_count; i += 2) {
-		reports_changed(s->reports, t->finished[i]);
-		check_finished(s, t->finished[i], t->finished[i + 1]);
-	}
-	if (t->adopted != NULL)
+	for (uint32_t i = 0; i < t->finished_count; i++)
+		finish_check(s, t->finished[i].number, t->finished[i].qid, t->finished[i].is_certain);
+	if (t->adopted != NULL) {
+		for (uint32_t i = 0; i < t->adopted->count; i++)
+			map64_del(&s->adopted, sched_key(t->adopted->number, t->adopted->indexes[i]));
 		job_free(t->adopted);
-	mem_free(t->events);
-	mem_free(t->finished);
-	mem_free(t->reports);
-	mem_free(t);
+	}
 	s->settling--;
-	if (s->is_stopping)
-		sched_kick(s);
+	mem_free(t->events);
+	mem_free(t->reports);
+	mem_free(t->finished);
+	mem_free(t);
+	sched_kick(s);
 }
 
 void
 settle_commit(struct settle *t)
 {
 	t->s->settling++;
-	store_when_durable(t->s->store, on_durable, t);
+	store_when_durable(t->s->store, settled, t);
 }
 
-/* --- the line of an attempt ------------------------------------------------------------------ */
+/* This recipient is finished; perhaps its message is, too. */
+static void
+settle_finished(struct settle *t, const struct facts *f, bool has_report)
+{
+	if (t->finished_count > 0 && t->finished[t->finished_count - 1].number == f->number)
+		return;
+	if (t->finished_count == t->finished_cap) {
+		t->finished_cap = t->finished_cap > 0 ? t->finished_cap * 2 : 1;
+		t->finished = mem_grow(t->finished, t->finished_cap, sizeof(*t->finished));
+	}
+	t->finished[t->finished_count++] = (struct finished){ f->number, f->qid, f->is_single && !has_report };
+}
+
+/* --- the line of the log ----------------------------------------------------------------------- */
 
 static void
-log_attempt(struct settle *t, const struct facts *f, const struct attempt *a, const char *event, uint32_t attempt)
+put_line(struct settle *t, const char *name, const struct facts *f, const struct attempt *a)
 {
-	uint64_t now = clock_wall_ms(), begun = a->begun_ms > 0 ? a->begun_ms : now;
-	struct log_event *ev;
+	static const char transports[TRANSPORT_COUNT][8] = { "smtp", "lmtp", "maildir" };
+	struct log_event *ev = settle_event(t);
+	uint64_t now = clock_wall_ms(), delay = now > f->arrival_ms ? now - f->arrival_ms : 0;
+	uint64_t busy = (uint64_t)a->connect_ms + a->transmit_ms;
 
-	if (t->count == t->cap) {
-		t->cap = t->cap > 0 ? 2 * t->cap : 4;
-		t->events = mem_grow(t->events, t->cap, sizeof(*t->events));
-	}
-	ev = &t->events[t->count++];
-	log_begin(ev, LOG_INFO_, event);
+	log_begin(ev, LOG_INFO_, name);
 	if (f->sid.n > 0)
 		log_kv(ev, "sid", f->sid);
 	log_kv_qid(ev, "qid", f->qid);
 	log_kv(ev, "to", f->address);
 	if (f->orig.n > 0 && !span_eq(f->orig, f->address))
 		log_kv(ev, "orig", f->orig);
-	log_kv(ev, "relay", a->relay.n > 0 ? a->relay : SPAN("none"));
-	if (a->tls.n > 0)
-		log_kv(ev, "tls", a->tls);
-	log_kv_u64(ev, "delay_ms", now > f->arrival_ms ? now - f->arrival_ms : 0);
-	log_kv_u64(ev, "queued_ms", begun > f->arrival_ms ? begun - f->arrival_ms : 0);
-	log_kv_u64(ev, "connect_ms", a->connect_ms);
-	log_kv_u64(ev, "transmit_ms", a->transmit_ms);
-	log_kv_u64(ev, "attempt", attempt);
+	log_kv(ev, "relay", a->relay);
+	if (a->transport >= 0)
+		log_kvs(ev, "transport", transports[a->transport]);
 	if (a->reply != 0)
 		log_kv_u64(ev, "reply", a->reply);
 	log_kv(ev, "esc", a->esc);
 	log_kv(ev, "text", a->text);
+	log_kv_u64(ev, "delay_ms", delay);
+	log_kv_u64(ev, "queued_ms", delay > busy ? delay - busy : 0);
+	log_kv_u64(ev, "connect_ms", a->connect_ms);
+	log_kv_u64(ev, "transmit_ms", a->transmit_ms);
+	log_kv_u64(ev, "attempt", f->attempts + !a->is_uncounted);
+	if (a->tls.n > 0)
+		log_kv(ev, "tls", a->tls);
 }
 
-/* --- reports --------------------------------------------------------------------------------- */
-
-static bool
-wants_report(const struct sched *s, const struct facts *f, uint8_t kind)
-{
-	if (f->notify & ENV_NOTIFY_NEVER)
-		return false;
-	/* RFC 3461 4.1: without NOTIFY failures and delays are reported, successes are not. */
-	if (f->notify == 0 ? kind == ENV_NOTIFY_SUCCESS : !(f->notify & kind))
-		return false;
-	return f->sender.n > 0 ||
-	       (kind == ENV_NOTIFY_FAILURE && strchr(s->q->svc->conf->postmaster, '@') != NULL);
-}
+/* --- reports: who is told what                                            RFC 3461 5.2 ---------- */
 
 static void
 put_bounce(struct settle *t, const struct facts *f, const struct attempt *a, enum bounce_kind kind, uint64_t until_ms)
 {
-	store_bounce(t->s->store, &(struct bounce){ .number = f->number, .index = f->index, .kind = kind, .reply = a->reply,
-		.at_ms = a->begun_ms > 0 ? a->begun_ms : clock_wall_ms(), .until_ms = until_ms, .address = f->address,
-		.orcpt = f->orcpt, .orig = f->orig, .esc = a->esc, .text = a->text,
-		.relay = a->transport >= 0 ? a->relay : SPAN_NONE, .is_done = kind != BOUNCE_DELAYED });
-	if (t->report_count == 0 || t->reports[t->report_count - 1] != f->number)
-		push_number(&t->reports, &t->report_count, &t->report_cap, f->number);
+	struct sched *s = t->s;
+
+	store_bounce(s->store, &(struct bounce){ .number = f->number, .index = f->index, .kind = kind, .reply = a->reply,
+		.at_ms = a->begun_ms, .until_ms = until_ms, .address = f->address, .orcpt = f->orcpt, .orig = f->orig,
+		.esc = a->esc, .text = span_sub(a->text, 0, STORE_TEXT_MAX), .relay = a->relay,
+		.is_done = kind != BOUNCE_DELAYED });
+	put_number(&t->reports, &t->report_count, &t->report_cap, f->number);
 }
 
-/* --- fates ----------------------------------------------------------------------------------- */
-
-/* No more to do for this recipient; with a report if kind says so. */
-static void
-finish(struct settle *t, const struct facts *f, const struct attempt *a, int kind)
+static bool
+wants_failure(const struct facts *f)
 {
-	if (kind >= 0)
-		put_bounce(t, f, a, (enum bounce_kind)kind, 0);
-	else
-		store_done(t->s->store, f->number, f->index);
-	/* Pairs of number and queue id. */
-	if (t->finished_count >= 2 && t->finished[t->finished_count - 2] == f->number)
-		return;
-	push_number(&t->finished, &t->finished_count, &t->finished_cap, f->number);
-	push_number(&t->finished, &t->finished_count, &t->finished_cap, f->qid);
+	return f->notify == 0 || f->notify & ENV_NOTIFY_FAILURE;
 }
 
-/* What a success is to the sender: done, handed to a server that will not tell, or to one that will. RFC 3461 5.2 */
-static int
-success_kind(const struct settle *t, const struct facts *f, const struct attempt *a)
+static bool
+wants_delay(const struct facts *f)
 {
-	if (!wants_report(t->s, f, ENV_NOTIFY_SUCCESS))
-		return -1;
-	if (a->transport != TRANSPORT_SMTP)
+	return f->sender.n > 0 && (f->notify == 0 || f->notify & ENV_NOTIFY_DELAY);
+}
+
+/* What is to be told about a success; BOUNCE_KIND_COUNT: nothing. A next hop that knows DSN was told NOTIFY and reports
+ * itself; the final mailbox is ours to report. */
+static enum bounce_kind
+success_kind(const struct facts *f, const struct attempt *a)
+{
+	if (!(f->notify & ENV_NOTIFY_SUCCESS) || f->sender.n == 0)
+		return BOUNCE_KIND_COUNT;
+	if (a->is_discarded || a->transport == TRANSPORT_MAILDIR)
 		return BOUNCE_DELIVERED;
-	return a->flags & OUTCOME_NO_DSN_SUPPORT ? BOUNCE_RELAYED : -1;
+	if (!(a->flags & OUTCOME_NO_DSN_SUPPORT))
+		return BOUNCE_KIND_COUNT;
+	return a->transport == TRANSPORT_LMTP ? BOUNCE_DELIVERED : BOUNCE_RELAYED;
 }
 
+/* --- outcomes -------------------------------------------------------------------------------- */
+
 static void
-apply_delivered(struct settle *t, const struct facts *f, const struct attempt *a)
+delivered(struct settle *t, const struct facts *f, const struct attempt *a)
 {
-	log_attempt(t, f, a, a->is_discarded ? "discarded" : "delivered", f->attempts + 1);
+	enum bounce_kind kind = success_kind(f, a);
+
+	if (kind == BOUNCE_KIND_COUNT)
+		store_done(t->s->store, f->number, f->index);
+	else
+		put_bounce(t, f, a, kind, 0);
 	if (a->is_discarded)
 		t->s->stats.discarded++;
 	else
 		t->s->stats.delivered++;
-	finish(t, f, a, success_kind(t, f, a));
+	put_line(t, a->is_discarded ? "discarded" : "delivered", f, a);
+	settle_finished(t, f, kind != BOUNCE_KIND_COUNT);
 }
 
+/* A report about a message with the null sender is never a DSN; report.c tells the postmaster or the log. */
 static void
-apply_failed(struct settle *t, const struct facts *f, const struct attempt *a, bool is_expired)
+failed(struct settle *t, const struct facts *f, const struct attempt *a, bool is_expired)
 {
-	bool wants = wants_report(t->s, f, ENV_NOTIFY_FAILURE);
+	bool is_reported = wants_failure(f);
 
-	log_attempt(t, f, a, is_expired ? "expired" : "bounced", f->attempts + 1);
+	if (is_reported)
+		put_bounce(t, f, a, is_expired ? BOUNCE_EXPIRED : BOUNCE_FAILED, 0);
+	else
+		store_done(t->s->store, f->number, f->index);
 	if (is_expired)
 		t->s->stats.expired++;
 	else
 		t->s->stats.bounced++;
-	finish(t, f, a, !wants ? -1 : is_expired ? BOUNCE_EXPIRED : BOUNCE_FAILED);
+	put_line(t, is_expired ? "expired" : "bounced", f, a);
+	settle_finished(t, f, is_reported);
 }
 
-uint64_t
-outcome_retry_ms(const struct conf *conf, uint32_t attempts)
-{
-	uint64_t ms = conf->retry.first;
-
-	for (uint32_t i = 1; i < attempts && ms < conf->retry.max; i++)
-		ms *= conf->retry.factor > 1 ? conf->retry.factor : 1;
-	return ms < conf->retry.max ? ms : conf->retry.max;
-}
-
-static uint64_t
-lifetime_ms(const struct conf *conf, const struct facts *f)
-{
-	return f->sender.n > 0 ? conf->retry.expire : conf->retry.bounce_expire;
-}
-
-/* An administrator held it while it was tried. */
-static enum row_state
-row_state(const struct facts *f)
-{
-	return f->flags & ENTRY_HOLD ? ROW_HELD : ROW_READY;
-}
-
-static uint32_t
-row_flags(const struct facts *f, bool is_warned)
-{
-	return (is_warned || (f->flags & ENTRY_WARNED) ? (uint32_t)ROW_WARNED : 0) | (f->is_child ? (uint32_t)ROW_CHILD : 0);
-}
-
-/* Somebody has to come back for the row. */
 static void
-remember_due(struct sched *s, struct span name, uint64_t due_ms)
+row_is_due(struct sched *s, struct span lane, uint64_t due_ms)
 {
-	struct lane *l = lane_find(s, name);
+	struct lane *l = lane_find(s, lane);
 
 	if (l != NULL)
 		lane_row_due(l, due_ms);
@@ -276,85 +253,68 @@ remember_due(struct sched *s, struct span name, uint64_t due_ms)
 		sched_due_at(s, due_ms);
 }
 
-static bool
-needs_warning(const struct settle *t, const struct facts *f, uint64_t now)
+static void
+put_row(struct settle *t, const struct facts *f, const struct attempt *a, enum row_state state, uint32_t flags, uint64_t due_ms)
 {
-	const struct conf *conf = t->s->q->svc->conf;
-
-	return conf->retry.warn_after > 0 && now >= f->arrival_ms + conf->retry.warn_after && !(f->flags & ENTRY_WARNED) &&
-	       f->sender.n > 0 && wants_report(t->s, f, ENV_NOTIFY_DELAY);
+	store_put(t->s->store, &(struct row){ .number = f->number, .index = f->index, .state = state, .flags = flags,
+		.attempts = f->attempts + !a->is_uncounted, .due_ms = due_ms, .last_ms = a->is_uncounted ? f->last_ms : a->begun_ms,
+		.reply = a->reply, .lane = a->lane.n > 0 ? a->lane : SPAN(WAITER_NAME_ANY), .esc = a->esc,
+		.text = span_sub(a->text, 0, STORE_TEXT_MAX), .relay = a->relay });
+	if (state == ROW_READY)
+		row_is_due(t->s, a->lane.n > 0 ? a->lane : SPAN(WAITER_NAME_ANY), due_ms);
 }
 
 static void
-apply_deferred(struct settle *t, const struct facts *f, const struct attempt *a)
+deferred(struct settle *t, const struct facts *f, const struct attempt *a)
 {
-	struct sched *s = t->s;
-	const struct conf *conf = s->q->svc->conf;
-	uint64_t now = clock_wall_ms(), begun = a->begun_ms > 0 ? a->begun_ms : now;
-	uint64_t expiry = f->arrival_ms + lifetime_ms(conf, f);
-	bool is_attempt = !a->is_uncounted && !(a->flags & OUTCOME_NOT_TRIED), is_warned;
-	uint32_t attempts = f->attempts + (is_attempt && f->attempts < ENTRY_ATTEMPTS_MAX ? 1 : 0);
-	uint64_t due = a->due_ms;
+	const struct conf *conf = sched_conf(t->s);
+	uint64_t now = clock_wall_ms(), due = due_of(conf, f, a, now);
+	uint32_t flags = f->flags & ENTRY_WARNED ? ROW_WARNED : 0;
 
-	if (is_attempt && begun >= expiry) {
-		apply_failed(t, f, a, true);
-		return;
+	if (conf->retry.warn_after > 0 && flags == 0 && now >= f->arrival_ms + conf->retry.warn_after && wants_delay(f)) {
+		put_bounce(t, f, a, BOUNCE_DELAYED, expiry_of(conf, f));
+		flags = ROW_WARNED;
 	}
-	if (due == 0)
-		due = is_attempt ? now + sched_jitter(outcome_retry_ms(conf, attempts), (unsigned)conf->retry.jitter) : now + 1000;
-	if ((is_warned = is_attempt && needs_warning(t, f, now)))
-		put_bounce(t, f, a, BOUNCE_DELAYED, expiry);
-	store_put(s->store, &(struct row){ .number = f->number, .index = f->index, .state = row_state(f),
-		.flags = row_flags(f, is_warned), .attempts = attempts, .due_ms = due, .last_ms = begun, .reply = a->reply,
-		.parent = f->parent, .depth = f->depth, .notify = f->notify, .lane = a->lane, .esc = a->esc, .text = a->text,
-		.relay = a->relay });
-	remember_due(s, a->lane, due);
-	s->stats.deferred++;
-	log_attempt(t, f, a, "deferred", attempts);
+	put_row(t, f, a, f->flags & ENTRY_HOLD ? ROW_HELD : ROW_READY, flags, due);
+	t->s->stats.deferred++;
+	put_line(t, "deferred", f, a);
+	/* The others of this message may have had their fate before: now nothing is in flight. */
+	reports_changed(t->s->reports, f->number);
 }
 
 void
 outcome_apply(struct settle *t, const struct facts *f, const struct attempt *a)
 {
-	struct attempt soft;
+	enum outcome_status status = a->status;
+	const struct conf *conf = sched_conf(t->s);
 
-	if ((f->flags & ENTRY_GONE) && a->status != OUTCOME_DELIVERED) {
-		finish(t, f, a, -1);
+	/* An administrator deleted it while it was tried. */
+	if (f->flags & ENTRY_GONE && status != OUTCOME_DELIVERED) {
+		store_done(t->s->store, f->number, f->index);
+		settle_finished(t, f, false);
 		return;
 	}
-	if (a->status == OUTCOME_BOUNCED && t->s->q->svc->conf->soft_bounce) {
-		soft = *a;
-		soft.status = OUTCOME_DEFERRED;
-		a = &soft;
-	}
-	switch (a->status) {
-	case OUTCOME_DELIVERED:
-		apply_delivered(t, f, a);
-		break;
-	case OUTCOME_BOUNCED:
-		apply_failed(t, f, a, false);
-		break;
-	case OUTCOME_DEFERRED:
-	case OUTCOME_STATUS_COUNT:
-		apply_deferred(t, f, a);
-		break;
-	}
+	if (status == OUTCOME_BOUNCED && conf->soft_bounce)
+		status = OUTCOME_DEFERRED;
+	if (status == OUTCOME_DELIVERED)
+		delivered(t, f, a);
+	else if (status == OUTCOME_BOUNCED)
+		failed(t, f, a, false);
+	else if (a->begun_ms >= expiry_of(conf, f) && !a->is_uncounted)
+		failed(t, f, a, true);
+	else
+		deferred(t, f, a);
+	if (status != OUTCOME_DEFERRED)
+		reports_changed(t->s->reports, f->number);
 }
 
 void
 outcome_hold(struct settle *t, const struct facts *f, enum row_state state, struct span lane, const char *why)
 {
-	struct log_event ev;
+	struct attempt a = { .status = OUTCOME_DEFERRED, .text = span_of(why), .begun_ms = clock_wall_ms(), .transport = -1,
+			     .is_uncounted = true, .lane = lane };
 
-	store_put(t->s->store, &(struct row){ .number = f->number, .index = f->index, .state = state,
-		.flags = row_flags(f, false), .attempts = f->attempts, .due_ms = clock_wall_ms(), .last_ms = f->last_ms,
-		.reply = f->reply, .parent = f->parent, .depth = f->depth, .notify = f->notify, .lane = lane, .esc = f->esc,
-		.text = why[0] != '\0' ? span_of(why) : f->text, .relay = f->relay });
-	if (state == ROW_CORRUPT)
-		t->s->stats.corrupt++;
-	log_begin(&ev, state == ROW_CORRUPT ? LOG_WARN_ : LOG_INFO_, "held");
-	log_kv_qid(&ev, "qid", f->qid);
-	log_kv(&ev, "to", f->address);
-	log_kvs(&ev, "text", why);
-	log_end(&ev);
+	put_row(t, f, &a, state, f->flags & ENTRY_WARNED ? ROW_WARNED : 0, a.begun_ms);
+	t->s->stats.corrupt += state == ROW_CORRUPT;
+	put_line(t, "held", f, &a);
 }
