@@ -393,3 +393,31 @@ def test_run_says_to_a_newcomer_how_to_send_a_message(service, tmp_path):
     assert f"swaks --server 127.0.0.1:{port} --to you@localhost" in text
     assert f"curl -sS smtp://127.0.0.1:{port}" in text
     assert f"It lands in {tmp_path}/mail/you/new" in text
+
+
+# ---- options ----
+
+SOURCES = ["lib", "master", "smtpd", "router", "qmgr", "delivery", "control", "logd", "cli"]
+NOT_YET = {"users.userd", "users.amqp", "users.keyd"}    # of processes that are not part of the graph
+
+
+def test_every_option_is_read_by_a_program():
+    """A row of options.def that no program looks at would be a promise that nobody keeps."""
+    source = ""
+    for folder in SOURCES:
+        for where, _, files in os.walk(os.path.join(ROOT, folder)):
+            if not where.endswith("lib/conf"):
+                source += "".join(open(os.path.join(where, f)).read() for f in files if f.endswith(".c"))
+    group = kind = ""
+    unused = []
+    for line in open(os.path.join(ROOT, "lib/conf/options.def")):
+        if found := re.match(r"\s*(SECTION|BLOCK)_BEGIN\((\w+), ", line):
+            kind, group = found.groups()
+        elif re.match(r"\s*(SECTION|BLOCK)_END", line):
+            kind = group = ""
+        elif (found := re.match(r"\s*OPT_\w+\((\w+), ", line)):
+            name = found.group(1)
+            use = rf"\b{group}(\.|->){name}\b" if kind == "SECTION" else rf"(\.|->){name}\b"
+            if not re.search(use, source):
+                unused.append(f"{group}.{name}" if group else name)
+    assert set(unused) <= NOT_YET

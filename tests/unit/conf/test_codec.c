@@ -201,6 +201,8 @@ START_TEST(strict)
 		{ 1000, 0, 1001, "x", E_CORRUPT },
 		{ 1000, 0, 1000, "x\n", E_CORRUPT },
 	};
+	char *item = all->relay_from.items[0];
+	struct conf *empty = NULL;
 
 	for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
 		struct conf *got = NULL;
@@ -215,6 +217,12 @@ START_TEST(strict)
 		ck_assert_int_eq(conf_decode(buf_span(&bytes), &got), cases[i].r);
 		conf_free(&got);
 	}
+	mem_free(all->hostname);
+	all->hostname = mem_strdup("x");
+	item[0] = '\0';
+	buf_reset(&bytes);
+	conf_encode(all, PROC_SMTPD, &bytes);
+	ck_assert_int_eq(conf_decode(buf_span(&bytes), &empty), E_CORRUPT);
 }
 END_TEST
 

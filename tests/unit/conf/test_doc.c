@@ -197,6 +197,8 @@ static const struct {
 	{ CONF_SHOW_ALL, "workers", 0, "workers {\n\tsmtpd = 0\n\tdelivery = 0\n}\n" },
 	{ CONF_SHOW_CHANGED, "workers", 0, "" },
 	{ CONF_SHOW_CHANGED, "limits", 0, "limits {\n\tmessage_size = \"50M\"\n\terrors = 5\n}\n" },
+	{ CONF_SHOW_CHANGED, "listen.backlog", 0, "" },
+	{ CONF_SHOW_CHANGED, "listen", 0, "listen \"l\" { }\n" },
 	{ CONF_SHOW_DOC, "hop_limit", 0, "hop_limit = 100\n\tnumber from 1 to 1000; default 100\n\tReceived fields of one message; more is a loop.\n" },
 	{ CONF_SHOW_DOC, "listen.port", 0, "listen.port\n\tnumber from 1 to 65535; default 25\n\tPort to bind.\n" },
 	{ CONF_SHOW_ALL, "xyzzy", E_NOTFOUND, "" },

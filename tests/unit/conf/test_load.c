@@ -39,8 +39,10 @@ teardown(void)
 {
 	char link[160];
 
-	snprintf(link, sizeof(link), "%s/link.conf", dir);
+	snprintf(link, sizeof(link), "%s/sub/link.conf", dir);
 	unlink(link);
+	*strrchr(link, '/') = '\0';
+	rmdir(link);
 	unlink(path);
 	rmdir(path);
 	rmdir(dir);
@@ -88,8 +90,10 @@ START_TEST(through_a_link)
 	char link[160];
 
 	write_file(GOOD "directories { spool = spool }");
-	snprintf(link, sizeof(link), "%s/link.conf", dir);
-	ck_assert_int_eq(symlink("postern.conf", link), 0);
+	snprintf(link, sizeof(link), "%s/sub", dir);
+	ck_assert_int_eq(mkdir(link, 0755), 0);
+	snprintf(link, sizeof(link), "%s/sub/link.conf", dir);
+	ck_assert_int_eq(symlink("../postern.conf", link), 0);
 	ck_assert_int_eq(conf_load(link, false, &c, &problems), 0);
 	ck_assert_str_eq(c->directories.spool + strlen(dir), "/spool");
 }
@@ -196,6 +200,12 @@ START_TEST(missing_user)
 	conf_problems_clear(&problems);
 	if (geteuid() != 0)
 		return; /* the file is not root's */
+	/* A user whose process is not there is not needed. */
+	write_file(GOOD "\nusers {\nuserd = \"no-such-user\" }");
+	ck_assert_int_eq(conf_load(path, true, &c, &problems), 0);
+	conf_free(&c);
+	conf_problems_clear(&problems);
+	write_file(GOOD "\nusers {\nsmtpd = \"no-such-user\" }");
 	ck_assert_int_eq(conf_load(path, true, &c, &problems), E_CONFIG);
 	ck_assert(span_find(buf_span(&problems.text), SPAN(":7: users.smtpd = \"no-such-user\": no such user in /etc/passwd; make it with ")) > 0);
 	ck_assert_uint_eq(problems.errors, 1);

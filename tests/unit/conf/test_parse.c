@@ -76,6 +76,10 @@ static const struct {
 	{ LISTEN "transport = '/\\n'", "" },
 	{ LISTEN "transport = \"/a\tb\"", ":2: transport = \"/a\tb\": holds the control character 0x09; remove it\n" },
 
+	{ LISTEN "/* 2\n 3\n 4 */ # 4\n// 5\nhop_limit = 0", ":6: hop_limit = \"0\": out of range; write a value from 1 to 1000\n" },
+	{ LISTEN "transport = \"/a\nb\"", ":2: string is not closed on its line; write \" at its end\n"
+	    ":3: string is not closed on its line; write \" at its end\n:3: unknown option b; `postern config --doc` lists those that there are\n" },
+
 	/* Grammar, told by libconfuse. */
 	{ LISTEN "hop_limit 5", ":2: hop_limit without a value; write hop_limit = VALUE\n" },
 	{ LISTEN "hop_limit = { 5 }", ":2: unexpected token '{'; a line is NAME = VALUE, NAME = { VALUE, VALUE }, SECTION { ... } or BLOCK \"TITLE\" { ... }\n" },
@@ -136,6 +140,8 @@ static const struct {
 	    ":3: listen \"c\" takes address 127.0.0.1 port 25, which listen \"a\" on line 1 has; change one of the two\n" },
 	{ "listen \"a\" { address = \"127.0.0.1\" }\nlisten \"b\" { address = \"127.0.0.2\" }\nlisten \"c\" { address = \"[::1]\" }\nlisten \"d\" { address = \"::1\" port = 26 }", "" },
 	{ "listen \"a\" { address = \"0.0.0.0\" }\nlisten \"b\" { address = \"127.0.0.2\" }", ":2: listen \"b\" takes address 127.0.0.2 port 25, which listen \"a\" on line 1 has; change one of the two\n" },
+	{ "listen \"a\" { address = \"127.0.0.2\" }\nlisten \"b\" { address = \"0.0.0.0\" }", ":2: listen \"b\" takes address 0.0.0.0 port 25, which listen \"a\" on line 1 has; change one of the two\n" },
+	{ "listen \"a\" { address = \"::\" }\nlisten \"b\" { address = \"0.0.0.0\" }", "" },
 	{ "listen \"a\" { address = \"localhost\" }", ":1: address = \"localhost\": no address; write an IPv4 address, an [IPv6] address, or * for all\n" },
 	{ LISTEN "hostname = mx1", ":2: warning: hostname = \"mx1\" is not fully qualified and other servers may refuse mail from it; write NAME.DOMAIN\n" },
 	{ LISTEN "hostname = \"a b\"", ":2: hostname = \"a b\": not a host name; write one such as \"mx1.example.org\"\n" },
@@ -154,7 +160,7 @@ static const struct {
 	{ LISTEN "resolver { servers = { \"127.0.0.1@0\" } }", ":2: resolver.servers: \"127.0.0.1@0\" is no server; write an address, or ADDRESS@PORT\n" },
 	{ LISTEN "resolver { servers = { \"ns.example\" } }", ":2: resolver.servers: \"ns.example\" is no server; write an address, or ADDRESS@PORT\n" },
 	{ LISTEN "retry { first = 1h max = 5m }", ":2: retry.max is shorter than retry.first; make it longer\n" },
-	{ LISTEN "retry { warn_after = 6d }", ":2: warning: retry.warn_after is not before retry.expire, so no delay is ever reported; shorten it\n" },
+	{ LISTEN "retry { warn_after = 5d }", ":2: warning: retry.warn_after is not before retry.expire, so no delay is ever reported; shorten it\n" },
 	{ LISTEN "aliases { delimiter = \"@\" }", ":2: delimiter = \"@\": @, blanks, quotes and angle brackets cannot separate; write \"+\"\n" },
 	{ LISTEN "log { to = postern.log }", ":2: log.to = \"postern.log\": no destination; write syslog, stderr or the absolute path of a file\n" },
 	{ LISTEN "bcc_always = \"@example.org\"", ":2: bcc_always = \"@example.org\": no address; write one such as \"someone@example.org\"\n" },

@@ -207,6 +207,7 @@ static const struct {
 	{ "domain", "nexthop", "next_hop" },
 	{ "", "xyzzy", NULL },
 	{ "", "", NULL },
+	{ "log", "t", NULL },   /* anything is near to one letter */
 	{ "nothing", "hostname", NULL },
 	{ "", "a_name_that_is_much_longer_than_any_option_can_be_and_more_than_64", NULL },
 };
