@@ -37,18 +37,28 @@ line_grow(struct data_scan *d, size_t n)
 		d->flags |= DATA_LONG_LINE;
 }
 
+/* Every byte of every message passes here: a word at a time. */
+static bool
+has_8bit(struct span run)
+{
+	uint64_t any = 0, word;
+	size_t i;
+
+	for (i = 0; i + sizeof(word) <= run.n; i += sizeof(word)) {
+		memcpy(&word, run.p + i, sizeof(word));
+		any |= word;
+	}
+	for (; i < run.n; i++)
+		any |= (unsigned char)run.p[i];
+	return (any & 0x8080808080808080ULL) != 0;
+}
+
 /* Hints of a run. A flag that is set needs no further look. */
 static void
 note_bytes(struct data_scan *d, struct span run)
 {
-	unsigned char any = 0;
-
-	if ((d->flags & DATA_8BIT) == 0) {
-		for (size_t i = 0; i < run.n; i++)
-			any |= (unsigned char)run.p[i];
-		if (any >= 128)
-			d->flags |= DATA_8BIT;
-	}
+	if ((d->flags & DATA_8BIT) == 0 && has_8bit(run))
+		d->flags |= DATA_8BIT;
 	if ((d->flags & DATA_NUL) == 0 && run.n > 0 && memchr(run.p, '\0', run.n) != NULL)
 		d->flags |= DATA_NUL;
 }
