@@ -27,7 +27,10 @@
 /* this program */
 #include "delivery/out_conn.h"
 
-enum { ATTEMPTS_MAX = 64 };      /* addresses tried for one session */
+enum {
+	ATTEMPTS_MAX = 64,              /* addresses tried for one session */
+	UNIX_PATH_BYTES = 107,          /* of UNIX_CONNECT */
+};
 
 /* A socket and its place in the loop; outlives its connection until the loop lets go of it. */
 struct out_sock {
@@ -296,6 +299,10 @@ out_conn_try(struct out_conn *c)
 
 	while (next_address(c, &h, &a)) {
 		out_relay_format(c->relay, h, a);
+		if (a == NULL && h->name.n > UNIX_PATH_BYTES) {
+			note_error(c, E_CONNECT, "path is too long for a socket");
+			continue;
+		}
 		if (a == NULL) {
 			ask_master(c, h);
 			return;
@@ -522,6 +529,17 @@ out_conn_pump(struct out_conn *c)
 	set_timer(c);
 }
 
+/* More replies are to come and nothing goes out that would acknowledge what came: many servers send the replies to a
+ * group of commands one by one, each after the acknowledgement of the last (Nagle), which the kernel delays by 40 ms. */
+static void
+acknowledge(const struct out_conn *c)
+{
+	int on = 1;
+
+	if (c->s.state == OUT_TXN && out_queue_is_empty(&c->s.out))
+		(void)setsockopt(c->sock->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+}
+
 static void
 on_poll(uv_poll_t *h, int status, int events)
 {
@@ -536,6 +554,7 @@ on_poll(uv_poll_t *h, int status, int events)
 		return;
 	}
 	read_in(c);
+	acknowledge(c);
 	if (status < 0 && c->s.state != OUT_DEAD)
 		out_session_broken(&c->s, uv_strerror(status));
 	out_conn_pump(c);

@@ -170,7 +170,7 @@ class Session(threading.Thread):
                 return
         if not self.answer("DATA", line, "354 go on"):
             return
-        content = b""
+        content = []
         while not self.is_over:
             part = self.file.readline()
             if not part:
@@ -178,13 +178,15 @@ class Session(threading.Thread):
                 return
             if part == b".\r\n":
                 break
-            content += part[1:] if part.startswith(b".") else part
-        self.end(line, content)
+            content.append(part[1:] if part.startswith(b".") else part)
+        self.end(line, b"".join(content))
 
     def on_bdat(self, line):
         words = line.split()
         self.bdat += self.file.read(int(words[1]))
-        if len(words) > 2 and words[2].upper() == "LAST":
+        if (self.message is None or not self.message.rcpts) and self.scripted("BDAT", line) is None:
+            self.say("503 5.5.1 no valid recipients")
+        elif len(words) > 2 and words[2].upper() == "LAST":
             self.answer("BDAT", line, None)
             self.end(line, self.bdat)
         else:
