@@ -1,23 +1,18 @@
 # SPDX-License-Identifier: ISC
-"""A DNS server that does what a test tells it to: authoritative for everything, UDP and TCP, in threads.
+"""A small DNS server of the tests: answers for everything, over UDP and TCP, and misbehaves where it is told to.
 
-with Dns('''
-    example.org       MX    10 mx.example.org
-    mx.example.org    A     127.0.0.2
-    mx.example.org 60 AAAA  ::1
-    null.example      MX    0 .
-    www.example.org   CNAME example.org
-''') as dns:
-    Postern(conf={"resolver": {"servers": [dns.server], "dnssec": False}})
-    dns.add("more.example A 127.0.0.3");  dns.remove("more.example")
-    dns.on["dead.example"] = TIMEOUT                # whatever is asked about this name
-    dns.on["half.example", "MX"] = SERVFAIL         # this type only
-    dns.on["odd.example"] = lambda query: b"..."    # bytes of the reply, or one of the values below, or None: the usual
-    dns.asked("example.org", "MX")                  # how often
+with Dns() as dns:
+    dns.mx("example.org", (10, "mx1.example.org"), (20, "mx2.example.org"))
+    dns.a("mx1.example.org", "192.0.2.1", "192.0.2.2")
+    dns.fail("broken.example", "servfail")      # servfail, refused, silent, garbage
+    server = Postern(conf={"resolver": {"servers": [dns.spec], "dnssec": False}})
+    dns.count("example.org", "MX")              # questions that came so far
 
-Behaviours: SERVFAIL, REFUSED, NXDOMAIN, TIMEOUT (no answer), TRUNCATE (UDP says "ask by TCP"), GARBAGE, LATE (after dns.delay).
-CNAMEs are followed within the zone as a recursive server does; a loop gives the records of one round and no end.
+A name of which nothing is known does not exist (NXDOMAIN); one that has other types has no data. An answer over 1232
+bytes comes truncated over UDP and whole over TCP. It poses as a resolver (it is asked as one).
 """
+import ipaddress
+import select
 import socket
 import struct
 import threading
@@ -25,114 +20,43 @@ import time
 
 from .ports import free_port, give_back
 
-TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "MX": 15, "TXT": 16, "AAAA": 28}
-NAMES = {v: k for k, v in TYPES.items()}
-NOERROR, FAILED, NO_SUCH_NAME, NOT_FOR_YOU = 0, 2, 3, 5
-TTL = 300
+TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "MX": 15, "TXT": 16, "AAAA": 28, "DS": 43, "DNSKEY": 48}
+NAMES = {number: name for name, number in TYPES.items()}
+NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
+UDP_MAX = 1232
 
 
-class _Behaviour:
-    def __init__(self, name):
-        self.name = name
-
-    def __repr__(self):
-        return self.name
-
-
-SERVFAIL, REFUSED, NXDOMAIN = _Behaviour("SERVFAIL"), _Behaviour("REFUSED"), _Behaviour("NXDOMAIN")
-TIMEOUT, TRUNCATE, GARBAGE, LATE = _Behaviour("TIMEOUT"), _Behaviour("TRUNCATE"), _Behaviour("GARBAGE"), _Behaviour("LATE")
-RCODES = {SERVFAIL: FAILED, REFUSED: NOT_FOR_YOU, NXDOMAIN: NO_SUCH_NAME}
+def _canonical(name):
+    return name.lower().rstrip(".")
 
 
 def wire_name(name):
-    """Labels of a name; a label may hold any byte but a dot (latin-1)."""
-    name = name.rstrip(".")
+    """A name as bytes. A label may be bytes, for what no host can be called."""
+    labels = name if isinstance(name, (list, tuple)) else [x for x in name.rstrip(".").split(".") if x]
     out = b""
-    for label in name.split(".") if name else []:
-        raw = label.encode("latin-1")
+    for label in labels:
+        raw = label if isinstance(label, bytes) else label.encode("ascii")
         out += bytes([len(raw)]) + raw
     return out + b"\0"
 
 
-class Record:
-    def __init__(self, name, rtype, data, ttl=TTL):
-        self.name, self.rtype, self.data, self.ttl = name.lower().rstrip("."), rtype, data, ttl
-
-    def wire(self):
-        if self.rtype == "MX":
-            preference, _, host = self.data.partition(" ")
-            rdata = struct.pack(">H", int(preference)) + wire_name(host)
-        elif self.rtype in ("CNAME", "NS"):
-            rdata = wire_name(self.data)
-        elif self.rtype == "A":
-            rdata = socket.inet_pton(socket.AF_INET, self.data)
-        elif self.rtype == "AAAA":
-            rdata = socket.inet_pton(socket.AF_INET6, self.data)
-        elif self.rtype == "TXT":
-            raw = self.data.encode()
-            rdata = b"".join(bytes([len(raw[i:i + 255])]) + raw[i:i + 255] for i in range(0, len(raw), 255))
-        else:
-            raise ValueError(f"no way to write {self.rtype}")
-        return wire_name(self.name) + struct.pack(">HHIH", TYPES[self.rtype], 1, self.ttl, len(rdata)) + rdata
-
-
-def parse_zone(text):
-    """Records of lines "name [ttl] type data"; # begins a comment."""
-    out = []
-    for line in text.splitlines():
-        words = line.partition("#")[0].split()
-        if not words:
-            continue
-        ttl = int(words.pop(1)) if words[1].isdigit() else TTL
-        out.append(Record(words[0], words[1].upper(), " ".join(words[2:]), ttl))
-    return out
-
-
-class Query:
-    """One question: name in lower case, type as a word, is_tcp; raw: the bytes."""
-
-    def __init__(self, raw, is_tcp):
-        self.raw, self.is_tcp = raw, is_tcp
-        self.id, self.flags, questions = struct.unpack(">HHH", raw[:6])
-        if questions != 1:
-            raise ValueError("not one question")
-        at, labels = 12, []
-        while raw[at]:
-            labels.append(raw[at + 1:at + 1 + raw[at]].decode("latin-1"))
-            at += 1 + raw[at]
-        self.name = ".".join(labels).lower()
-        number, self.qclass = struct.unpack(">HH", raw[at + 1:at + 5])
-        self.type = NAMES.get(number, str(number))
-        self.question = raw[12:at + 5]
-
-    def reply(self, records=(), rcode=NOERROR, is_truncated=False, soa_of=None):
-        flags = 0x8400 | (self.flags & 0x0100) | 0x0080 | (0x0200 if is_truncated else 0) | rcode
-        authority = b""
-        if soa_of is not None:
-            rdata = wire_name("ns." + soa_of) + wire_name("admin." + soa_of) + struct.pack(">IIIII", 1, 60, 60, 60, 60)
-            authority = wire_name(soa_of) + struct.pack(">HHIH", TYPES["SOA"], 1, 60, len(rdata)) + rdata
-        return (struct.pack(">HHHHHH", self.id, flags, 1, len(records), 1 if authority else 0, 0) + self.question +
-                b"".join(r.wire() for r in records) + authority)
-
-
 class Dns:
-    def __init__(self, zone="", delay=1.0):
-        self.records = parse_zone(zone)
-        self.on, self.queries, self.delay = {}, [], delay
+    def __init__(self, address="127.0.0.1"):
+        self.address, self.port = address, free_port()
+        self.records = {}       # name -> [(type, ttl, rdata, next name of a CNAME)]
+        self.failures = {}      # name -> what is done instead of an answer
+        self.delays = {}        # name -> seconds
+        self.asked = []         # (name, type) in order
         self.lock = threading.Lock()
-        self.is_closed = False
-        self.port = free_port()
-        self.server = f"127.0.0.1@{self.port}"
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.tcp = socket.socket()
+        self.udp.bind((address, self.port))
+        self.tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        for sock in (self.udp, self.tcp):
-            sock.bind(("127.0.0.1", self.port))
-            sock.settimeout(0.2)
+        self.tcp.bind((address, self.port))
         self.tcp.listen(16)
-        self.threads = [threading.Thread(target=f, daemon=True) for f in (self._serve_udp, self._serve_tcp)]
-        for t in self.threads:
-            t.start()
+        self.wake_read, self.wake_write = socket.socketpair()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
 
     def __enter__(self):
         return self
@@ -141,104 +65,155 @@ class Dns:
         self.close()
 
     def close(self):
-        self.is_closed = True
-        for t in self.threads:
-            t.join()
-        self.udp.close()
-        self.tcp.close()
+        if self.thread is None:
+            return
+        self.wake_write.send(b"x")
+        self.thread.join(5)
+        self.thread = None
+        for s in (self.udp, self.tcp, self.wake_read, self.wake_write):
+            s.close()
         give_back(self.port)
 
-    # -- the zone --
+    @property
+    def spec(self):
+        """For resolver { servers }."""
+        return f"{self.address}@{self.port}"
 
-    def add(self, zone):
-        self.records = self.records + parse_zone(zone)
+    # -- what it knows --
 
-    def remove(self, name, rtype=None):
-        self.records = [r for r in self.records if r.name != name or (rtype and r.rtype != rtype)]
-
-    def asked(self, name, rtype=None, tcp=None):
-        """How often a question came."""
+    def add(self, name, kind, rdata, ttl=300, target=None):
         with self.lock:
-            return sum(1 for n, t, is_tcp in self.queries
-                       if n == name and (rtype is None or t == rtype) and (tcp is None or is_tcp == tcp))
+            self.records.setdefault(_canonical(name), []).append((TYPES[kind], ttl, rdata, target))
+
+    def a(self, name, *addresses, ttl=300):
+        """A and AAAA records."""
+        for text in addresses:
+            ip = ipaddress.ip_address(text)
+            self.add(name, "A" if ip.version == 4 else "AAAA", ip.packed, ttl)
+
+    def mx(self, name, *hosts, ttl=300):
+        """MX records: (preference, host); host "." or "" makes the null MX, a list of bytes any labels."""
+        for preference, host in hosts:
+            self.add(name, "MX", struct.pack("!H", preference) + wire_name("" if host == "." else host), ttl)
+
+    def cname(self, name, target, ttl=300):
+        self.add(name, "CNAME", wire_name(target), ttl, _canonical(target))
+
+    def txt(self, name, text):
+        self.add(name, "TXT", bytes([len(text)]) + text.encode())
+
+    def fail(self, name, how):
+        """From now on: "servfail", "refused", "silent", "garbage"; None: an answer again."""
+        with self.lock:
+            if how is None:
+                self.failures.pop(_canonical(name), None)
+            else:
+                self.failures[_canonical(name)] = how
+
+    def delay(self, name, seconds):
+        with self.lock:
+            self.delays[_canonical(name)] = seconds
+
+    def forget(self, name):
+        """Nothing is known of this name."""
+        with self.lock:
+            self.records.pop(_canonical(name), None)
+
+    def count(self, name=None, kind=None):
+        """Questions that came so far."""
+        with self.lock:
+            return sum((name is None or n == _canonical(name)) and (kind is None or k == kind) for n, k in self.asked)
 
     # -- answers --
 
-    def _lookup(self, query):
-        answers, name, seen = [], query.name, set()
-        while name not in seen:
-            seen.add(name)
-            here = [r for r in self.records if r.name == name]
-            found = [r for r in here if r.rtype == query.type]
-            alias = [r for r in here if r.rtype == "CNAME"]
-            answers += found or alias[:1]
-            if found or not alias:
-                break
-            name = alias[0].data.lower().rstrip(".")
-        if any(r.rtype == query.type for r in answers) or name in seen and any(r.name == name for r in answers):
-            return query.reply(answers)
-        exists = any(r.name == name or r.name.endswith("." + name) for r in self.records)
-        return query.reply(answers, NOERROR if exists else NO_SUCH_NAME, soa_of=name.rpartition(".")[2])
+    def _run(self):
+        while True:
+            ready, _, _ = select.select([self.udp, self.tcp, self.wake_read], [], [])
+            if self.wake_read in ready:
+                return
+            if self.udp in ready:
+                data, peer = self.udp.recvfrom(4096)
+                threading.Thread(target=self._answer_udp, args=(data, peer), daemon=True).start()
+            if self.tcp in ready:
+                conn, _ = self.tcp.accept()
+                threading.Thread(target=self._serve_tcp, args=(conn,), daemon=True).start()
 
-    def answer(self, query):
-        """Bytes of the reply, None: none."""
-        what = self.on.get((query.name, query.type), self.on.get(query.name))
-        if callable(what):
-            what = what(query)
-        if what is LATE:
-            time.sleep(self.delay)
-        elif what is TIMEOUT or isinstance(what, bytes):
-            return None if what is TIMEOUT else what
-        elif what in RCODES:
-            return query.reply(rcode=RCODES[what], soa_of=query.name if what is NXDOMAIN else None)
-        elif what is GARBAGE:
-            return query.raw[:2] + b"\x84\x00" + b"\xc0\x0c" * 40
-        elif what is TRUNCATE and not query.is_tcp:
-            return query.reply(is_truncated=True)
-        return self._lookup(query)
-
-    def _take(self, raw, is_tcp):
-        try:
-            query = Query(raw, is_tcp)
-        except (ValueError, IndexError, struct.error):
-            return None
-        with self.lock:
-            self.queries.append((query.name, query.type, is_tcp))
-        return self.answer(query)
-
-    def _answer_udp(self, raw, peer):
-        reply = self._take(raw, False)
-        if reply is not None:
+    def _answer_udp(self, data, peer):
+        out = self._answer(data, UDP_MAX)
+        if out is not None:
             try:
-                self.udp.sendto(reply, peer)
+                self.udp.sendto(out, peer)
             except OSError:
-                pass
+                pass                # closed meanwhile
 
-    def _serve_udp(self):
-        while not self.is_closed:
+    def _serve_tcp(self, conn):
+        with conn, conn.makefile("rb") as f:
+            conn.settimeout(10)
             try:
-                raw, peer = self.udp.recvfrom(4096)
-            except OSError:     # also: nothing came
-                continue
-            threading.Thread(target=self._answer_udp, args=(raw, peer), daemon=True).start()
-
-    def _serve_tcp(self):
-        while not self.is_closed:
-            try:
-                sock, _ = self.tcp.accept()
-            except OSError:
-                continue
-            threading.Thread(target=self._answer_tcp, args=(sock,), daemon=True).start()
-
-    def _answer_tcp(self, sock):
-        with sock, sock.makefile("rb") as f:
-            sock.settimeout(5)
-            try:
-                while head := f.read(2):
-                    reply = self._take(f.read(struct.unpack(">H", head)[0]), True)
-                    if reply is None:
-                        time.sleep(self.delay)
+                while True:
+                    head = f.read(2)
+                    if len(head) < 2:
                         return
-                    sock.sendall(struct.pack(">H", len(reply)) + reply)
-            except (OSError, struct.error):
-                pass
+                    out = self._answer(f.read(struct.unpack("!H", head)[0]), 65535)
+                    if out is None:
+                        return
+                    conn.sendall(struct.pack("!H", len(out)) + out)
+            except OSError:
+                return
+
+    def _answer(self, data, room):
+        """Bytes of the answer, None: none."""
+        name, end = self._question(data)
+        if name is None:
+            return None
+        number = struct.unpack("!H", data[end:end + 2])[0]
+        with self.lock:
+            self.asked.append((name, NAMES.get(number, str(number))))
+            how, delay = self.failures.get(name), self.delays.get(name, 0)
+        if delay:
+            time.sleep(delay)
+        question = data[12:end + 4]
+        if how == "silent":
+            return None
+        if how == "garbage":
+            return data[:2] + b"\x81\x80" + b"\xff" * 40
+        if how in ("servfail", "refused"):
+            return self._message(data, SERVFAIL if how == "servfail" else REFUSED, question, [])
+        rcode, answers = self._find(name, number)
+        out = self._message(data, rcode, question, answers)
+        return out if len(out) <= room else self._message(data, rcode, question, [], is_cut=True)
+
+    @staticmethod
+    def _question(data):
+        """Name of the first question and where it ends; (None, 0): this is none."""
+        if len(data) < 17:
+            return None, 0
+        labels, at = [], 12
+        while at < len(data) and data[at] != 0:
+            labels.append(data[at + 1:at + 1 + data[at]].decode("latin-1").lower())
+            at += 1 + data[at]
+        return (".".join(labels), at + 1) if at + 5 <= len(data) else (None, 0)
+
+    def _find(self, name, number):
+        """rcode and records, a chain of aliases followed as far as it is known here."""
+        answers, seen = [], set()
+        with self.lock:
+            while True:
+                here = self.records.get(name)
+                if here is None:
+                    return (NOERROR if answers else NXDOMAIN), answers
+                found = [(name, r) for r in here if r[0] == number]
+                alias = [(name, r) for r in here if r[0] == TYPES["CNAME"]]
+                if found or not alias or name in seen:
+                    return NOERROR, answers + found
+                seen.add(name)
+                answers += alias
+                name = alias[0][1][3]
+
+    @staticmethod
+    def _message(query, rcode, question, answers, is_cut=False):
+        flags = 0x8180 | (0x0200 if is_cut else 0) | rcode
+        out = query[:2] + struct.pack("!HHHHH", flags, 1, len(answers), 0, 0) + question
+        for name, (number, ttl, rdata, _) in answers:
+            out += wire_name(name) + struct.pack("!HHIH", number, 1, ttl, len(rdata)) + rdata
+        return out
