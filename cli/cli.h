@@ -8,12 +8,13 @@
 /* What every subcommand of `postern` gets: the configuration that -c, $POSTERN_CONF or the default names. */
 struct cli {
 	const char *conf_path;
-	const struct conf *conf;        /* NULL for OWN commands */
+	const struct conf *conf; /* NULL for OWN commands */
 };
 
 /* One subcommand each, a row of commands.def: argv[0] is its name, argv[argc] NULL; returns a sysexits code. Options are
  * known ones, "--option=VALUE" is split in two. --help is answered before. */
-#define COMMAND(name, conf, options, args, what, help) int cmd_##name(const struct cli *cli, int argc, char **argv);
+#define COMMAND(name, conf, options, args, what, help) \
+	int cmd_##name(const struct cli *cli, int argc, char **argv);
 #include "cli/commands.def"
 #undef COMMAND
 

@@ -37,9 +37,11 @@ hint_print(const char *conf_path, const struct conf *c)
 	    "Postern takes mail for anybody@%s on %s port %u. In another terminal:\n"
 	    "\n"
 	    "  swaks --server %s:%u --to you@%s\n"
-	    "  printf 'Subject: hello\\r\\n\\r\\nFirst message.\\r\\n' | curl -sS smtp://%s:%u --mail-from me@%s --mail-rcpt you@%s -T -\n"
+	    "  printf 'Subject: hello\\r\\n\\r\\nFirst message.\\r\\n' | curl -sS smtp://%s:%u "
+	    "--mail-from me@%s --mail-rcpt you@%s -T -\n"
 	    "\n"
 	    "It lands in %s/you/new. Ctrl-C stops the server.\n"
 	    "\n",
-	    d->title, host, port, host, port, d->title, host, port, d->title, d->title, d->mailbox_base);
+	    d->title, host, port, host, port, d->title, host, port, d->title, d->title,
+	    d->mailbox_base);
 }

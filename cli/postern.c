@@ -41,7 +41,7 @@ enum { COMMANDS = sizeof(commands) / sizeof(commands[0]), COLUMN = 10 };
 struct line {
 	const char *conf_path;
 	bool wants_help, wants_version;
-	int argc;               /* words that are left: the command and what is its own */
+	int argc; /* words that are left: the command and what is its own */
 	char **argv;
 };
 
@@ -51,8 +51,9 @@ print_usage(FILE *f)
 	fprintf(f, "usage: postern COMMAND [-c FILE] ...\n\n");
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(f, "  %-*s %s\n", COLUMN, commands[i].name, commands[i].what);
-	fprintf(f, "\n  -c FILE     configuration; default: $POSTERN_CONF, else " DEFAULT_CONF "\n"
-	           "  --help      also behind a command\n  --version\n");
+	fprintf(f,
+	    "\n  -c FILE     configuration; default: $POSTERN_CONF, else " DEFAULT_CONF "\n"
+	    "  --help      also behind a command\n  --version\n");
 }
 
 static void
@@ -101,9 +102,12 @@ find_command(const char *name)
 		buf_printf(&names, "%s ", commands[i].name);
 	near = nearest(span_of(name), buf_span(&names), ' ');
 	if (near.n > 0)
-		fprintf(stderr, "postern: unknown command `%s`; did you mean `%.*s`?\n", name, SPAN_ARG(near));
+		fprintf(stderr, "postern: unknown command `%s`; did you mean `%.*s`?\n", name,
+		    SPAN_ARG(near));
 	else
-		fprintf(stderr, "postern: unknown command `%s`; `postern --help` lists those that there are\n", name);
+		fprintf(stderr,
+		    "postern: unknown command `%s`; `postern --help` lists those that there are\n",
+		    name);
 	buf_clear(&names);
 	return NULL;
 }
@@ -150,9 +154,11 @@ bad_option(const struct command *c, struct span name)
 	struct span near = nearest(name, span_of(c->options), '=');
 
 	if (near.n > 0)
-		fprintf(stderr, "postern: unknown option `%.*s` of %s; did you mean `%.*s`?\n", SPAN_ARG(name), c->name, SPAN_ARG(near));
+		fprintf(stderr, "postern: unknown option `%.*s` of %s; did you mean `%.*s`?\n",
+		    SPAN_ARG(name), c->name, SPAN_ARG(near));
 	else
-		fprintf(stderr, "postern: unknown option `%.*s` of %s; see `postern %s --help`\n", SPAN_ARG(name), c->name, c->name);
+		fprintf(stderr, "postern: unknown option `%.*s` of %s; see `postern %s --help`\n",
+		    SPAN_ARG(name), c->name, c->name);
 	return EX_USAGE;
 }
 
@@ -171,7 +177,8 @@ check_options(const struct command *c, int argc, char **argv, int *argc_out, cha
 		if (kind < 0)
 			return bad_option(c, name);
 		if (kind == 0 && equal >= 0) {
-			fprintf(stderr, "postern: %.*s takes no value; write %.*s\n", SPAN_ARG(name), SPAN_ARG(name));
+			fprintf(stderr, "postern: %.*s takes no value; write %.*s\n",
+			    SPAN_ARG(name), SPAN_ARG(name));
 			return EX_USAGE;
 		}
 		out[n++] = argv[i];
@@ -181,12 +188,14 @@ check_options(const struct command *c, int argc, char **argv, int *argc_out, cha
 		} else if (kind == 1 && i + 1 < argc) {
 			out[n++] = argv[++i];
 		} else if (kind == 1) {
-			fprintf(stderr, "postern: %s without a value; write %s=VALUE\n", argv[i], argv[i]);
+			fprintf(stderr, "postern: %s without a value; write %s=VALUE\n", argv[i],
+			    argv[i]);
 			return EX_USAGE;
 		}
 	}
 	if (*c->args == '\0' && n > 1 && out[n - 1][0] != '-') {
-		fprintf(stderr, "postern: %s takes no argument `%s`; see `postern %s --help`\n", c->name, out[n - 1], c->name);
+		fprintf(stderr, "postern: %s takes no argument `%s`; see `postern %s --help`\n",
+		    c->name, out[n - 1], c->name);
 		return EX_USAGE;
 	}
 	out[n] = NULL;

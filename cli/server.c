@@ -90,8 +90,10 @@ server_master_path(char *out, size_t n)
 		if ((slash = strrchr(self, '/')) != NULL)
 			*slash = '\0';
 	}
-	if (snprintf(out, n, "%s/libexec/postern/master", self) >= (int)n || access(out, X_OK) < 0) {
-		fprintf(stderr, "postern: %s: %s; build or install the whole of Postern\n", out, strerror(errno));
+	if (snprintf(out, n, "%s/libexec/postern/master", self) >= (int)n ||
+	    access(out, X_OK) < 0) {
+		fprintf(stderr, "postern: %s: %s; build or install the whole of Postern\n", out,
+		    strerror(errno));
 		return EX_OSERR;
 	}
 	return 0;

@@ -10,15 +10,15 @@
  * so a pid file that was left behind, or a pid that somebody else has now, is never mistaken for it. */
 enum server_state {
 	SERVER_RUNNING,
-	SERVER_STOPPED,         /* no pid file */
-	SERVER_DEAD,            /* a pid file that nobody holds */
-	SERVER_UNKNOWN          /* the pid file cannot be read; errno */
+	SERVER_STOPPED, /* no pid file */
+	SERVER_DEAD,    /* a pid file that nobody holds */
+	SERVER_UNKNOWN  /* the pid file cannot be read; errno */
 };
 
 struct server {
 	enum server_state state;
 	pid_t pid;
-	int pidfd;              /* RUNNING, else -1 */
+	int pidfd; /* RUNNING, else -1 */
 	char pid_file[4096];
 };
 

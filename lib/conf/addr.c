@@ -28,7 +28,8 @@ conf_is_host_name(struct span s)
 			label = 0;
 			continue;
 		}
-		if (!is_letter && !(c >= '0' && c <= '9') && c != '_' && c < 0x80 && !(c == '-' && label > 0))
+		if (!is_letter && !(c >= '0' && c <= '9') && c != '_' && c < 0x80 &&
+		    !(c == '-' && label > 0))
 			return false;
 		if (++label > LABEL_MAX)
 			return false;
@@ -59,7 +60,8 @@ conf_addr_parse(struct span text, struct conf_addr *out)
 	memset(out, 0, sizeof(*out));
 	if (span_eq(text, SPAN("*")))
 		return 0;
-	if (!strip_brackets(&text) || text.n == 0 || text.n >= sizeof(host) || memchr(text.p, '\0', text.n) != NULL)
+	if (!strip_brackets(&text) || text.n == 0 || text.n >= sizeof(host) ||
+	    memchr(text.p, '\0', text.n) != NULL)
 		return E_SYNTAX;
 	memcpy(host, text.p, text.n);
 	host[text.n] = '\0';
@@ -130,7 +132,8 @@ parse_port(struct span text, uint16_t *out)
 	*out = 0;
 	if (text.n == 0)
 		return 0;
-	if (text.p[0] != ':' || span_to_u64(span_sub(text, 1, SIZE_MAX), UINT16_MAX, &port) < 0 || port == 0)
+	if (text.p[0] != ':' || span_to_u64(span_sub(text, 1, SIZE_MAX), UINT16_MAX, &port) < 0 ||
+	    port == 0)
 		return E_SYNTAX;
 	*out = (uint16_t)port;
 	return 0;
@@ -172,5 +175,6 @@ conf_hop_parse(struct span text, struct conf_hop *out)
 	out->host = colon >= 0 ? span_sub(text, 0, (size_t)colon) : text;
 	if (!conf_is_host_name(out->host))
 		return E_SYNTAX;
-	return parse_port(colon >= 0 ? span_sub(text, (size_t)colon, SIZE_MAX) : SPAN_NONE, &out->port);
+	return parse_port(
+	    colon >= 0 ? span_sub(text, (size_t)colon, SIZE_MAX) : SPAN_NONE, &out->port);
 }

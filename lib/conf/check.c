@@ -1,24 +1,16 @@
 /* SPDX-License-Identifier: ISC
  *
  * What the options of a configuration mean together, and the forms of strings that more than one program reads. Ranges
- * and types are value.c's. Runs in master and the tools. */
+ * and types are value.c's, domains check_domain.c's. Runs in master and the tools. */
 
 /* System */
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 /* lib */
 #include "base/map.h"
 #include "conf/addr.h"
 #include "conf/check.h"
 #include "conf/user.h"
 #include "proc/proc.h"
-
-struct checker {
-	const struct conf_source *src;
-	const struct conf *c;
-	struct map64 found;     /* key_of() -> struct found_option: there may be many domains */
-};
 
 static uint64_t
 key_of(const struct conf_row *row, size_t block)
@@ -37,9 +29,8 @@ found_of(const struct checker *k, const char *group, size_t block, const char *o
 	return map64_get(&k->found, key_of(conf_row_find(g, span_of(option)), block));
 }
 
-/* The line of an option; that of its block where it is not given; 0 where it is a default. */
-static unsigned
-line_of(const struct checker *k, const char *group, size_t block, const char *option)
+unsigned
+check_line_of(const struct checker *k, const char *group, size_t block, const char *option)
 {
 	const struct found_option *found = found_of(k, group, block, option);
 	const struct conf_group *g = conf_group_find(span_of(group));
@@ -49,126 +40,21 @@ line_of(const struct checker *k, const char *group, size_t block, const char *op
 	return g->kind == CONF_BLOCK ? *conf_block_line(k->c, g, block) : 0;
 }
 
-/* A value of this block was refused, so what it means together would only confuse. */
-static bool
-is_block_bad(const struct checker *k, const char *group, size_t block)
+bool
+check_is_block_bad(const struct checker *k, const char *group, size_t block)
 {
 	const struct conf_group *g = conf_group_find(span_of(group));
 	size_t count;
 	const struct conf_row *row = conf_rows(&count);
 
 	for (size_t i = 0; i < count; i++) {
-		const struct found_option *found = row[i].group == g ? map64_get(&k->found, key_of(&row[i], block)) : NULL;
+		const struct found_option *found =
+		    row[i].group == g ? map64_get(&k->found, key_of(&row[i], block)) : NULL;
 
 		if (found != NULL && found->is_bad)
 			return true;
 	}
 	return false;
-}
-
-static void
-check_hop(const struct checker *k, unsigned line, const char *name, const char *text, bool unix_ok)
-{
-	struct conf_hop hop;
-
-	if (text[0] == '\0')
-		return;
-	if (conf_hop_parse(span_of(text), &hop) < 0)
-		problem_error(k->src, line, "%s = \"%s\": no next hop; write [HOST]:PORT for a host, DOMAIN:PORT for the servers of a domain%s",
-		    name, text, unix_ok ? ", or unix:/PATH" : "");
-	else if (hop.kind == CONF_HOP_UNIX && !unix_ok)
-		problem_error(k->src, line, "%s = \"%s\": a socket speaks LMTP; write class = lmtp, or [HOST]:PORT", name, text);
-}
-
-static void
-check_absent(const struct checker *k, size_t block, const char *option, const char *value, const char *class)
-{
-	if (value[0] != '\0')
-		problem_error(k->src, line_of(k, "domain", block, option), "%s is not used by class = %s; remove it or change the class", option, class);
-}
-
-/* A table that is not there. Only where a file is checked on its host, not a text. */
-static void
-check_table(const struct checker *k, unsigned line, const char *option, const char *path)
-{
-	if (k->src->base == NULL || path[0] == '\0' || access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR))
-		return;
-	problem_warn(k->src, line, "%s = \"%s\": there is no such file; make it, or mend the path", option, path);
-}
-
-static void
-check_tables(const struct checker *k)
-{
-	const struct conf *c = k->c;
-
-	check_table(k, line_of(k, "", 0, "transport"), "transport", c->transport);
-	check_table(k, line_of(k, "", 0, "relay_host_by_sender"), "relay_host_by_sender", c->relay_host_by_sender);
-	for (size_t i = 0; i < c->aliases.virtual.count; i++)
-		check_table(k, line_of(k, "aliases", 0, "virtual"), "aliases.virtual", c->aliases.virtual.items[i]);
-	for (size_t i = 0; i < c->domain_count; i++) {
-		check_table(k, line_of(k, "domain", i, "table"), "table", c->domain[i].table);
-		check_table(k, line_of(k, "domain", i, "recipients"), "recipients", c->domain[i].recipients);
-	}
-}
-
-static void
-check_virtual(const struct checker *k, size_t i)
-{
-	const struct conf_domain *d = &k->c->domain[i];
-
-	if (d->table[0] == '\0')
-		problem_error(k->src, d->line, "domain \"%s\" of class virtual without a table; write table = \"FILE\" with lines of ADDRESS FOLDER/", d->title);
-	if (d->mailbox_base[0] == '\0')
-		problem_error(k->src, d->line, "domain \"%s\" of class virtual without mailbox_base; write mailbox_base = \"FOLDER\"", d->title);
-	check_absent(k, i, "next_hop", d->next_hop, "virtual");
-	check_absent(k, i, "recipients", d->recipients, "virtual");
-}
-
-static void
-check_forwarded(const struct checker *k, size_t i, const char *class)
-{
-	const struct conf_domain *d = &k->c->domain[i];
-	bool is_lmtp = d->class == CONF_DOMAIN_CLASS_LMTP;
-
-	check_absent(k, i, "table", d->table, class);
-	check_absent(k, i, "mailbox_base", d->mailbox_base, class);
-	if (is_lmtp && d->next_hop[0] == '\0')
-		problem_error(k->src, d->line, "domain \"%s\" of class lmtp without next_hop; write next_hop = \"unix:/PATH\" or \"[HOST]:PORT\"", d->title);
-	check_hop(k, line_of(k, "domain", i, "next_hop"), "next_hop", d->next_hop, is_lmtp);
-	if (d->recipients[0] == '\0')
-		problem_warn(k->src, d->line, "domain \"%s\" of class %s accepts any local part and returns what the next hop refuses, also to forged senders; write recipients = \"FILE\"", d->title, class);
-}
-
-static void
-check_domains(const struct checker *k)
-{
-	for (size_t i = 0; i < k->c->domain_count; i++) {
-		const struct conf_domain *d = &k->c->domain[i];
-
-		if (!conf_is_host_name(span_of(d->title)))
-			problem_error(k->src, d->line, "domain \"%s\": not a domain name; write one such as \"example.org\"", d->title);
-		if (is_block_bad(k, "domain", i))
-			continue;
-		switch ((enum conf_domain_class)d->class) {
-		case CONF_DOMAIN_CLASS_VIRTUAL:
-			check_virtual(k, i);
-			break;
-		case CONF_DOMAIN_CLASS_RELAY:
-			check_forwarded(k, i, "relay");
-			break;
-		case CONF_DOMAIN_CLASS_LMTP:
-			check_forwarded(k, i, "lmtp");
-			break;
-		case CONF_DOMAIN_CLASS_DISCARD:
-			check_absent(k, i, "table", d->table, "discard");
-			check_absent(k, i, "mailbox_base", d->mailbox_base, "discard");
-			check_absent(k, i, "next_hop", d->next_hop, "discard");
-			check_absent(k, i, "recipients", d->recipients, "discard");
-			break;
-		case CONF_DOMAIN_CLASS_COUNT:
-			break;
-		}
-	}
 }
 
 /* Would binding both fail? */
@@ -181,7 +67,8 @@ listens_clash(const struct conf_addr *a, const struct conf_addr *b)
 		return true;
 	if (a->family != b->family)
 		return false;
-	return memcmp(a->addr, b->addr, 16) == 0 || memcmp(a->addr, any, 16) == 0 || memcmp(b->addr, any, 16) == 0;
+	return memcmp(a->addr, b->addr, 16) == 0 || memcmp(a->addr, any, 16) == 0 ||
+	    memcmp(b->addr, any, 16) == 0;
 }
 
 static void
@@ -192,36 +79,54 @@ check_listens(const struct checker *k)
 
 	for (size_t i = 0; i < k->c->listen_count; i++) {
 		if (conf_addr_parse(span_of(l[i].address), &a) < 0) {
-			problem_error(k->src, line_of(k, "listen", i, "address"), "address = \"%s\": no address; write an IPv4 address, an [IPv6] address, or * for all", l[i].address);
+			problem_error(k->src, check_line_of(k, "listen", i, "address"),
+			    "address = \"%s\": no address; write an IPv4 address, an [IPv6] "
+			    "address, or * for all",
+			    l[i].address);
 			continue;
 		}
 		for (size_t j = 0; j < i; j++) {
-			if (l[j].port != l[i].port || conf_addr_parse(span_of(l[j].address), &b) < 0 || !listens_clash(&a, &b))
+			if (l[j].port != l[i].port ||
+			    conf_addr_parse(span_of(l[j].address), &b) < 0 ||
+			    !listens_clash(&a, &b))
 				continue;
-			problem_error(k->src, l[i].line, "listen \"%s\" takes address %s port %u, which listen \"%s\" on line %u has; change one of the two",
+			problem_error(k->src, l[i].line,
+			    "listen \"%s\" takes address %s port %u, which listen \"%s\" on line "
+			    "%u has; change one of the two",
 			    l[i].title, l[i].address, (unsigned)l[i].port, l[j].title, l[j].line);
 		}
 	}
 	if (k->c->listen_count == 0)
-		problem_warn(k->src, 0, "no listen block, so no mail comes in from the network; write listen \"smtp\" { address = \"*\" port = 25 }");
+		problem_warn(k->src, 0,
+		    "no listen block, so no mail comes in from the network; write listen \"smtp\" "
+		    "{ address = \"*\" port = 25 }");
 }
 
 static void
 check_networks(const struct checker *k)
 {
 	const struct conf_list *nets = &k->c->relay_from;
-	unsigned line = line_of(k, "", 0, "relay_from");
+	unsigned line = check_line_of(k, "", 0, "relay_from");
 	struct conf_net net = { 0 };
 
 	for (size_t i = 0; i < nets->count; i++) {
 		int r = conf_net_parse(span_of(nets->items[i]), &net);
 
 		if (r == E_PARAM)
-			problem_error(k->src, line, "relay_from: %s has bits behind its prefix; write the network's address, or no /%u", nets->items[i], net.bits);
+			problem_error(k->src, line,
+			    "relay_from: %s has bits behind its prefix; write the network's "
+			    "address, or no /%u",
+			    nets->items[i], net.bits);
 		else if (r < 0)
-			problem_error(k->src, line, "relay_from: %s is no network; write an address, or one with a prefix such as 192.0.2.0/24 or [2001:db8::]/32", nets->items[i]);
+			problem_error(k->src, line,
+			    "relay_from: %s is no network; write an address, or one with a prefix "
+			    "such as 192.0.2.0/24 or [2001:db8::]/32",
+			    nets->items[i]);
 		else if (net.bits == 0)
-			problem_warn(k->src, line, "relay_from: %s is everybody, which makes an open relay; name your own networks", nets->items[i]);
+			problem_warn(k->src, line,
+			    "relay_from: %s is everybody, which makes an open relay; name your own "
+			    "networks",
+			    nets->items[i]);
 	}
 }
 
@@ -242,14 +147,23 @@ check_user(const struct checker *k, unsigned line, const char *option, const cha
 	uint64_t id;
 	uid_t uid;
 	gid_t gid;
-	bool is_zero = span_to_u64(span_of(name), UINT64_MAX, &id) == 0 && (id == 0 || id >= UINT32_MAX);
+	bool is_zero =
+	    span_to_u64(span_of(name), UINT64_MAX, &id) == 0 && (id == 0 || id >= UINT32_MAX);
 
 	if (name[0] == '\0' || strpbrk(name, " :,/") != NULL)
-		problem_error(k->src, line, "users.%s = \"%s\": no user; write a name or a numeric id", option, name);
+		problem_error(k->src, line,
+		    "users.%s = \"%s\": no user; write a name or a numeric id", option, name);
 	else if (strcmp(name, "root") == 0 || is_zero)
-		problem_error(k->src, line, "users.%s = \"%s\": no process runs as root; write another user, or an id from 1 to 4294967294", option, name);
-	else if (k->src->is_for_root && is_user_needed(option) && (conf_user_find(name, &uid, &gid) < 0 || uid == 0))
-		problem_error(k->src, line, "users.%s = \"%s\": no such user in /etc/passwd; make it with `useradd -r -M -U -s /usr/sbin/nologin %s`, or write a numeric id that nobody has", option, name, name);
+		problem_error(k->src, line,
+		    "users.%s = \"%s\": no process runs as root; write another user, or an id from "
+		    "1 to 4294967294",
+		    option, name);
+	else if (k->src->is_for_root && is_user_needed(option) &&
+	    (conf_user_find(name, &uid, &gid) < 0 || uid == 0))
+		problem_error(k->src, line,
+		    "users.%s = \"%s\": no such user in /etc/passwd; make it with `useradd -r -M "
+		    "-U -s /usr/sbin/nologin %s`, or write a numeric id that nobody has",
+		    option, name, name);
 }
 
 static void
@@ -261,14 +175,19 @@ check_users(const struct checker *k)
 	const struct conf_row *row = conf_rows(&count);
 
 	for (size_t i = 0; i < count; i++) {
-		const char *name = row[i].group == g ? *(char *const *)conf_field(&row[i], users) : NULL;
+		const char *name =
+		    row[i].group == g ? *(char *const *)conf_field(&row[i], users) : NULL;
 
 		if (name == NULL)
 			continue;
-		check_user(k, line_of(k, "users", 0, row[i].name), row[i].name, name);
+		check_user(k, check_line_of(k, "users", 0, row[i].name), row[i].name, name);
 		for (size_t j = 0; j < i; j++) {
-			if (row[j].group == g && strcmp(*(char *const *)conf_field(&row[j], users), name) == 0)
-				problem_warn(k->src, line_of(k, "users", 0, row[i].name), "users.%s and users.%s are both %s, so each can take over the other; give each its own", row[j].name, row[i].name, name);
+			if (row[j].group == g &&
+			    strcmp(*(char *const *)conf_field(&row[j], users), name) == 0)
+				problem_warn(k->src, check_line_of(k, "users", 0, row[i].name),
+				    "users.%s and users.%s are both %s, so each can take over the "
+				    "other; give each its own",
+				    row[j].name, row[i].name, name);
 		}
 	}
 }
@@ -277,14 +196,20 @@ static void
 check_directories(const struct checker *k)
 {
 	const struct conf_directories *d = &k->c->directories;
-	const char *const dirs[][2] = { { "spool", d->spool }, { "run", d->run }, { "state", d->state } };
+	const char *const dirs[][2] = { { "spool", d->spool }, { "run", d->run },
+		{ "state", d->state } };
 
 	for (size_t i = 0; i < 3; i++) {
 		if (dirs[i][1][0] != '/')
-			problem_error(k->src, line_of(k, "directories", 0, dirs[i][0]), "directories.%s is empty; write a path", dirs[i][0]);
+			problem_error(k->src, check_line_of(k, "directories", 0, dirs[i][0]),
+			    "directories.%s is empty; write a path", dirs[i][0]);
 		for (size_t j = 0; j < i; j++) {
 			if (strcmp(dirs[i][1], dirs[j][1]) == 0)
-				problem_error(k->src, line_of(k, "directories", 0, dirs[i][0]), "directories.%s and directories.%s are the same folder; give each its own", dirs[j][0], dirs[i][0]);
+				problem_error(k->src,
+				    check_line_of(k, "directories", 0, dirs[i][0]),
+				    "directories.%s and directories.%s are the same folder; give "
+				    "each its own",
+				    dirs[j][0], dirs[i][0]);
 		}
 	}
 }
@@ -293,16 +218,26 @@ static void
 check_names(const struct checker *k)
 {
 	const struct conf *c = k->c;
-	unsigned line = line_of(k, "", 0, "hostname");
+	unsigned line = check_line_of(k, "", 0, "hostname");
 
 	if (c->hostname[0] != '\0' && !conf_is_host_name(span_of(c->hostname)))
-		problem_error(k->src, line, "hostname = \"%s\": not a host name; write one such as \"mx1.example.org\"", c->hostname);
+		problem_error(k->src, line,
+		    "hostname = \"%s\": not a host name; write one such as \"mx1.example.org\"",
+		    c->hostname);
 	else if (c->hostname[0] != '\0' && strchr(c->hostname, '.') == NULL)
-		problem_warn(k->src, line, "hostname = \"%s\" is not fully qualified and other servers may refuse mail from it; write NAME.DOMAIN", c->hostname);
+		problem_warn(k->src, line,
+		    "hostname = \"%s\" is not fully qualified and other servers may refuse mail "
+		    "from it; write NAME.DOMAIN",
+		    c->hostname);
 	if (c->origin[0] != '\0' && !conf_is_host_name(span_of(c->origin)))
-		problem_error(k->src, line_of(k, "", 0, "origin"), "origin = \"%s\": not a domain name; write one such as \"example.org\"", c->origin);
+		problem_error(k->src, check_line_of(k, "", 0, "origin"),
+		    "origin = \"%s\": not a domain name; write one such as \"example.org\"",
+		    c->origin);
 	if (c->aliases.delimiter[0] != '\0' && strpbrk(c->aliases.delimiter, "@ <>\"") != NULL)
-		problem_error(k->src, line_of(k, "aliases", 0, "delimiter"), "delimiter = \"%s\": @, blanks, quotes and angle brackets cannot separate; write \"+\"", c->aliases.delimiter);
+		problem_error(k->src, check_line_of(k, "aliases", 0, "delimiter"),
+		    "delimiter = \"%s\": @, blanks, quotes and angle brackets cannot separate; "
+		    "write \"+\"",
+		    c->aliases.delimiter);
 }
 
 /* An address with a domain, or a name that origin completes. */
@@ -314,8 +249,11 @@ check_address(const struct checker *k, const char *option, const char *text)
 
 	if (s.n == 0)
 		return;
-	if (at == 0 || span_chr(s, ' ') >= 0 || span_chr(s, '<') >= 0 || (at > 0 && !conf_is_host_name(span_sub(s, (size_t)at + 1, SIZE_MAX))))
-		problem_error(k->src, line_of(k, "", 0, option), "%s = \"%s\": no address; write one such as \"someone@example.org\"", option, text);
+	if (at == 0 || span_chr(s, ' ') >= 0 || span_chr(s, '<') >= 0 ||
+	    (at > 0 && !conf_is_host_name(span_sub(s, (size_t)at + 1, SIZE_MAX))))
+		problem_error(k->src, check_line_of(k, "", 0, option),
+		    "%s = \"%s\": no address; write one such as \"someone@example.org\"", option,
+		    text);
 }
 
 static void
@@ -325,19 +263,24 @@ check_sites(const struct checker *k)
 		const struct conf_site *s = &k->c->site[i];
 		bool is_default = strcmp(s->title, "default") == 0;
 
-		if (is_block_bad(k, "site", i))
+		if (check_is_block_bad(k, "site", i))
 			continue;
 		if (is_default && s->mx.count > 0)
-			problem_error(k->src, line_of(k, "site", i, "mx"), "site \"default\" holds for all others and has no mx; remove it");
+			problem_error(k->src, check_line_of(k, "site", i, "mx"),
+			    "site \"default\" holds for all others and has no mx; remove it");
 		if (!is_default && s->mx.count == 0)
-			problem_error(k->src, s->line, "site \"%s\" without mx holds for nothing; write mx = { \"*.HOST\" }", s->title);
+			problem_error(k->src, s->line,
+			    "site \"%s\" without mx holds for nothing; write mx = { \"*.HOST\" }",
+			    s->title);
 		for (size_t j = 0; j < s->mx.count; j++) {
 			struct span name = span_of(s->mx.items[j]);
 
 			if (span_starts(name, SPAN("*.")))
 				name = span_sub(name, 2, SIZE_MAX);
 			if (!conf_is_host_name(name))
-				problem_error(k->src, line_of(k, "site", i, "mx"), "mx: \"%s\" is no host name; write one, or *.DOMAIN", s->mx.items[j]);
+				problem_error(k->src, check_line_of(k, "site", i, "mx"),
+				    "mx: \"%s\" is no host name; write one, or *.DOMAIN",
+				    s->mx.items[j]);
 		}
 	}
 }
@@ -353,10 +296,16 @@ check_resolver(const struct checker *k)
 		struct conf_addr addr;
 		uint64_t port = 1;
 
-		if (at >= 0 && span_to_u64(span_sub(text, (size_t)at + 1, SIZE_MAX), UINT16_MAX, &port) < 0)
+		if (at >= 0 &&
+		    span_to_u64(span_sub(text, (size_t)at + 1, SIZE_MAX), UINT16_MAX, &port) < 0)
 			port = 0;
-		if (port == 0 || conf_addr_parse(at >= 0 ? span_sub(text, 0, (size_t)at) : text, &addr) < 0 || addr.family == 0)
-			problem_error(k->src, line_of(k, "resolver", 0, "servers"), "resolver.servers: \"%s\" is no server; write an address, or ADDRESS@PORT", servers->items[i]);
+		if (port == 0 ||
+		    conf_addr_parse(at >= 0 ? span_sub(text, 0, (size_t)at) : text, &addr) < 0 ||
+		    addr.family == 0)
+			problem_error(k->src, check_line_of(k, "resolver", 0, "servers"),
+			    "resolver.servers: \"%s\" is no server; write an address, or "
+			    "ADDRESS@PORT",
+			    servers->items[i]);
 	}
 }
 
@@ -366,9 +315,12 @@ check_times(const struct checker *k)
 	const struct conf_retry *r = &k->c->retry;
 
 	if (r->max < r->first)
-		problem_error(k->src, line_of(k, "retry", 0, "max"), "retry.max is shorter than retry.first; make it longer");
+		problem_error(k->src, check_line_of(k, "retry", 0, "max"),
+		    "retry.max is shorter than retry.first; make it longer");
 	if (r->warn_after >= r->expire)
-		problem_warn(k->src, line_of(k, "retry", 0, "warn_after"), "retry.warn_after is not before retry.expire, so no delay is ever reported; shorten it");
+		problem_warn(k->src, check_line_of(k, "retry", 0, "warn_after"),
+		    "retry.warn_after is not before retry.expire, so no delay is ever reported; "
+		    "shorten it");
 }
 
 static void
@@ -377,7 +329,10 @@ check_log(const struct checker *k)
 	const char *to = k->c->log.to;
 
 	if (strcmp(to, "syslog") != 0 && strcmp(to, "stderr") != 0 && to[0] != '/')
-		problem_error(k->src, line_of(k, "log", 0, "to"), "log.to = \"%s\": no destination; write syslog, stderr or the absolute path of a file", to);
+		problem_error(k->src, check_line_of(k, "log", 0, "to"),
+		    "log.to = \"%s\": no destination; write syslog, stderr or the absolute path of "
+		    "a file",
+		    to);
 }
 
 void
@@ -387,7 +342,8 @@ conf_check(const struct conf_source *src, const struct conf *c, struct scan *fou
 
 	map64_init(&k.found);
 	for (size_t i = 0; i < found->option_count; i++)
-		map64_put(&k.found, key_of(found->options[i].row, found->options[i].block), &found->options[i]);
+		map64_put(&k.found, key_of(found->options[i].row, found->options[i].block),
+		    &found->options[i]);
 	check_names(&k);
 	check_directories(&k);
 	check_users(&k);
@@ -395,7 +351,7 @@ conf_check(const struct conf_source *src, const struct conf *c, struct scan *fou
 	check_domains(&k);
 	check_tables(&k);
 	check_networks(&k);
-	check_hop(&k, line_of(&k, "", 0, "relay_host"), "relay_host", c->relay_host, false);
+	check_hop(&k, check_line_of(&k, "", 0, "relay_host"), "relay_host", c->relay_host, false);
 	check_address(&k, "bcc_always", c->bcc_always);
 	check_address(&k, "postmaster", c->postmaster);
 	check_sites(&k);

@@ -81,7 +81,7 @@ encode_value(const struct conf_row *row, const void *field, struct buf *out)
 		buf_put_u64(out, rate->per_ms);
 		break;
 	case CONF_ENUM:
-		buf_put_u8(out, (uint8_t)*(const int *)field);
+		buf_put_u8(out, (uint8_t) * (const int *)field);
 		break;
 	case CONF_TYPE_COUNT:
 		break;
@@ -167,7 +167,8 @@ decode_rate(struct cur *in, struct conf_rate *rate)
 {
 	rate->count = cur_u64(in);
 	rate->per_ms = cur_u64(in);
-	if (rate->per_ms != 1000 && rate->per_ms != 60000 && rate->per_ms != 3600000 && rate->per_ms != 86400000)
+	if (rate->per_ms != 1000 && rate->per_ms != 60000 && rate->per_ms != 3600000 &&
+	    rate->per_ms != 86400000)
 		return E_CORRUPT;
 	return rate->count <= UINT32_MAX ? 0 : E_CORRUPT;
 }

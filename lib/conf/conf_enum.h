@@ -14,7 +14,11 @@ enum conf_domain_class {
 };
 
 /* bare_newline and bare_newline_trusted */
-enum conf_bare_newline { CONF_BARE_NEWLINE_REJECT, CONF_BARE_NEWLINE_NORMALIZE, CONF_BARE_NEWLINE_COUNT };
+enum conf_bare_newline {
+	CONF_BARE_NEWLINE_REJECT,
+	CONF_BARE_NEWLINE_NORMALIZE,
+	CONF_BARE_NEWLINE_COUNT
+};
 
 enum conf_resolver_prefer {
 	CONF_RESOLVER_PREFER_IPV6,
@@ -23,7 +27,12 @@ enum conf_resolver_prefer {
 	CONF_RESOLVER_PREFER_COUNT
 };
 
-enum conf_log_format { CONF_LOG_FORMAT_TEXT, CONF_LOG_FORMAT_JSON, CONF_LOG_FORMAT_POSTFIX, CONF_LOG_FORMAT_COUNT };
+enum conf_log_format {
+	CONF_LOG_FORMAT_TEXT,
+	CONF_LOG_FORMAT_JSON,
+	CONF_LOG_FORMAT_POSTFIX,
+	CONF_LOG_FORMAT_COUNT
+};
 
 /* The order of enum log_level. */
 enum conf_log_level {

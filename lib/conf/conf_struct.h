@@ -13,12 +13,13 @@ struct conf_list {
 };
 
 struct conf_rate {
-	uint64_t count;         /* 0: no limit */
-	uint64_t per_ms;        /* "600/min": 600, 60000; never 0 */
+	uint64_t count;  /* 0: no limit */
+	uint64_t per_ms; /* "600/min": 600, 60000; never 0 */
 };
 
 /* options.def as one struct: a section is a struct of its own (struct conf_limits limits), a titled block an array
  * (struct conf_domain *domain, size_t domain_count). A block's line is that of its title in the file, 0: none. */
+/* clang-format off */
 #define OPT_STR(name, who, def, help) char *name;
 #define OPT_PATH(name, who, def, help) char *name;
 #define OPT_LIST(name, who, def, help) struct conf_list name;
@@ -33,6 +34,7 @@ struct conf_rate {
 #define SECTION_END(name) } name;
 #define BLOCK_BEGIN(name, who, help) struct conf_##name { char *title; unsigned line;
 #define BLOCK_END(name) } *name; size_t name##_count;
+/* clang-format on */
 
 struct conf {
 #include "conf/options.def"

@@ -112,7 +112,10 @@ host_complete(const struct conf_source *src, struct conf *c)
 		mem_free(c->hostname);
 		c->hostname = this_host();
 		if (src != NULL && strchr(c->hostname, '.') == NULL)
-			problem_warn(src, 0, "hostname: the name of this host, %s, is not fully qualified and other servers may refuse mail from it; write hostname = \"NAME.DOMAIN\"", c->hostname);
+			problem_warn(src, 0,
+			    "hostname: the name of this host, %s, is not fully qualified and other "
+			    "servers may refuse mail from it; write hostname = \"NAME.DOMAIN\"",
+			    c->hostname);
 	}
 	if (c->origin[0] != '\0')
 		return;

@@ -58,12 +58,14 @@ lex_escape(struct lexer *l, char quote)
 {
 	char next = l->text[l->at + 1];
 
-	if (next != '\0' && next != '\n' && (next == quote || next == '\\' || (quote == '"' && next == '$'))) {
+	if (next != '\0' && next != '\n' &&
+	    (next == quote || next == '\\' || (quote == '"' && next == '$'))) {
 		l->at += 2;
 		return;
 	}
 	if (quote == '"')
-		lex_error(l, "a backslash stands only before \", \\ and $; write \\\\ for a backslash");
+		lex_error(
+		    l, "a backslash stands only before \", \\ and $; write \\\\ for a backslash");
 	l->at++;
 }
 
@@ -75,8 +77,9 @@ lex_quoted(struct lexer *l)
 
 	while (l->text[l->at] != quote) {
 		if (l->text[l->at] == '\0' || l->text[l->at] == '\n') {
-			lex_error(l, quote == '"' ? "string is not closed on its line; write \" at its end"
-			                          : "string is not closed on its line; write ' at its end");
+			lex_error(l,
+			    quote == '"' ? "string is not closed on its line; write \" at its end"
+					 : "string is not closed on its line; write ' at its end");
 			t.end = l->at;
 			return t;
 		}
@@ -85,7 +88,9 @@ lex_quoted(struct lexer *l)
 			continue;
 		}
 		if (quote == '"' && l->text[l->at] == '$' && l->text[l->at + 1] == '{')
-			lex_error(l, "${ would be replaced from the environment; write %{...} for a template, or \\${ for the characters");
+			lex_error(l,
+			    "${ would be replaced from the environment; write %{...} for a "
+			    "template, or \\${ for the characters");
 		l->at++;
 	}
 	t.end = ++l->at;
@@ -108,7 +113,8 @@ lex_bare(struct lexer *l)
 	struct tok t = lex_one(l, TOK_WORD, n);
 
 	if (l->text[l->at - 1] == '$' && l->text[l->at] == '{') {
-		lex_error(l, "${ would be replaced from the environment; write \"%{...}\" for a template");
+		lex_error(l,
+		    "${ would be replaced from the environment; write \"%{...}\" for a template");
 		/* All of it as one word, so that no second problem follows from it. */
 		l->at += strcspn(l->text + l->at, "}\n");
 		l->at += l->text[l->at] == '}';
@@ -121,7 +127,8 @@ lex_bare(struct lexer *l)
 static struct tok
 lex_stray(struct lexer *l)
 {
-	problem_error(l->src, l->line, "%c outside of quotes; write the value in double quotes", l->text[l->at]);
+	problem_error(l->src, l->line, "%c outside of quotes; write the value in double quotes",
+	    l->text[l->at]);
 	l->errors++;
 	/* As a word, so that no second problem follows from it. */
 	return lex_one(l, TOK_WORD, 1);

@@ -10,13 +10,15 @@
 
 enum { SAMPLE_WIDTH = 100 };
 
-static const char head[] =
-    "# Configuration of Postern. Every option is shown with its default; what is left commented out keeps it.\n"
-    "# postern.conf(5) explains the form; `postern check` finds mistakes, `postern config --changed` shows what you\n"
-    "# changed, `postern reload` applies it.\n"
-    "#\n"
-    "# Sizes: k M G. Times: ms s m h d. Rates: N/s N/min N/h N/d. Templates: %{...}. A relative path is taken from the\n"
-    "# folder of this file.\n";
+static const char head[] = "# Configuration of Postern. Every option is shown with its default; "
+			   "what is left commented out keeps it.\n"
+			   "# postern.conf(5) explains the form; `postern check` finds mistakes, "
+			   "`postern config --changed` shows what you\n"
+			   "# changed, `postern reload` applies it.\n"
+			   "#\n"
+			   "# Sizes: k M G. Times: ms s m h d. Rates: N/s N/min N/h N/d. "
+			   "Templates: %{...}. A relative path is taken from the\n"
+			   "# folder of this file.\n";
 
 static void
 sample_row(const struct conf_row *row, const char *indent, const char *comment, struct buf *out)

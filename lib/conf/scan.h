@@ -19,12 +19,12 @@ enum tok_kind { TOK_END, TOK_WORD, TOK_EQUAL, TOK_APPEND, TOK_OPEN, TOK_CLOSE, T
 struct tok {
 	enum tok_kind kind;
 	unsigned line;
-	size_t start, end;      /* in the text; a quoted word with its quotes */
+	size_t start, end; /* in the text; a quoted word with its quotes */
 };
 
 struct lexer {
 	const struct conf_source *src;
-	char *text;             /* n bytes and a NUL; comments are blanked out while it is read */
+	char *text; /* n bytes and a NUL; comments are blanked out while it is read */
 	size_t n, at;
 	unsigned line;
 	unsigned errors;
@@ -44,9 +44,9 @@ struct found_block {
 
 struct found_option {
 	const struct conf_row *row;
-	size_t block;           /* index among the blocks of its kind; 0 for other groups */
+	size_t block; /* index among the blocks of its kind; 0 for other groups */
 	unsigned line;
-	bool is_bad;            /* its value was refused: what depends on it is not checked */
+	bool is_bad; /* its value was refused: what depends on it is not checked */
 };
 
 struct scan {

@@ -82,8 +82,8 @@ doc_wrap(struct span text, const char *indent, size_t width, struct buf *out)
 struct show {
 	const struct conf *c, *defaults;
 	enum conf_show what;
-	const struct conf_group *only_group;    /* NULL: all */
-	struct span only_name;                  /* empty: all options of the group */
+	const struct conf_group *only_group; /* NULL: all */
+	struct span only_name;               /* empty: all options of the group */
 	struct buf *out;
 	size_t shown;
 };
@@ -193,7 +193,9 @@ select_name(struct show *s, const char *name)
 	if (dot >= 0) {
 		s->only_group = conf_group_find(span_sub(all, 0, (size_t)dot));
 		s->only_name = span_sub(all, (size_t)dot + 1, SIZE_MAX);
-		return s->only_group != NULL && conf_row_find(s->only_group, s->only_name) != NULL ? 0 : E_NOTFOUND;
+		return s->only_group != NULL && conf_row_find(s->only_group, s->only_name) != NULL
+		    ? 0
+		    : E_NOTFOUND;
 	}
 	if ((s->only_group = conf_group_find(all)) != NULL)
 		return 0;

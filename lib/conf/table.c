@@ -12,6 +12,7 @@
 #include "conf/table.h"
 #include "conf/value.h"
 
+/* clang-format off: the lines of a .def file's macros stay beside each other */
 #define OPT_STR(name, who, def, help) +1
 #define OPT_PATH(name, who, def, help) +1
 #define OPT_LIST(name, who, def, help) +1
@@ -36,6 +37,8 @@ enum {
 #include "conf/options.def"
 };
 
+/* clang-format on */
+
 enum { EVERYONE = -1, NAME_MAX_BYTES = 64 };
 
 static struct conf_row rows[ROW_COUNT];
@@ -51,7 +54,9 @@ build(void)
 	struct conf_group *next = groups, *g;
 
 	is_built = true;
-	*next++ = (struct conf_group){ "", CONF_TOP, (uint32_t)EVERYONE, "Options outside of sections.", NULL, 0, 0, 0 };
+	*next++ = (struct conf_group){ "", CONF_TOP, (uint32_t)EVERYONE,
+		"Options outside of sections.", NULL, 0, 0, 0 };
+/* clang-format off */
 #define ROW(name, type, who, def, min, max, values, help) \
 	*row++ = (struct conf_row){ g, #name, type, (who) & g->procs, def, min, max, values, help, \
 		offsetof(__typeof__(*self), name) };
@@ -92,6 +97,7 @@ build(void)
 	SCOPE_TOP
 #include "conf/options.def"
 	}
+/* clang-format on */
 }
 
 const struct conf_row *
@@ -169,7 +175,8 @@ void *
 conf_group_at(const struct conf *c, const struct conf_group *g, size_t i)
 {
 	if (g->kind == CONF_BLOCK) /* no array yet: NULL, not NULL + 0 */
-		return *block_array(c, g) != NULL ? (char *)*block_array(c, g) + i * g->size_bytes : NULL;
+		return *block_array(c, g) != NULL ? (char *)*block_array(c, g) + i * g->size_bytes
+						  : NULL;
 	return (char *)(uintptr_t)c + g->offset;
 }
 
@@ -204,7 +211,8 @@ conf_block_add(struct conf *c, const struct conf_group *g, struct span title, un
 	*conf_block_line(c, g, at) = line;
 	for (size_t i = 0; i < ROW_COUNT; i++) {
 		if (rows[i].group == g)
-			conf_value_set_default(&rows[i], conf_field(&rows[i], conf_group_at(c, g, at)));
+			conf_value_set_default(
+			    &rows[i], conf_field(&rows[i], conf_group_at(c, g, at)));
 	}
 	return at;
 }
@@ -241,8 +249,8 @@ conf_edit_distance(struct span a, struct span b)
 				best = before[j] + 1;
 			if (now[j - 1] + 1 < best)
 				best = now[j - 1] + 1;
-			if (i > 1 && j > 1 && a.p[i - 1] == b.p[j - 2] && a.p[i - 2] == b.p[j - 1] &&
-			    before2[j - 2] + 1 < best)
+			if (i > 1 && j > 1 && a.p[i - 1] == b.p[j - 2] &&
+			    a.p[i - 2] == b.p[j - 1] && before2[j - 2] + 1 < best)
 				best = before2[j - 2] + 1;
 			now[j] = best;
 		}

@@ -12,16 +12,16 @@
 struct conf;
 
 enum conf_type {
-	CONF_STR,       /* char * */
-	CONF_PATH,      /* char *, absolute or empty after parsing */
-	CONF_LIST,      /* struct conf_list */
-	CONF_PATHS,     /* struct conf_list */
-	CONF_INT,       /* uint64_t */
-	CONF_SIZE,      /* uint64_t, bytes */
-	CONF_TIME,      /* uint64_t, milliseconds */
-	CONF_BOOL,      /* bool */
-	CONF_RATE,      /* struct conf_rate */
-	CONF_ENUM,      /* int */
+	CONF_STR,   /* char * */
+	CONF_PATH,  /* char *, absolute or empty after parsing */
+	CONF_LIST,  /* struct conf_list */
+	CONF_PATHS, /* struct conf_list */
+	CONF_INT,   /* uint64_t */
+	CONF_SIZE,  /* uint64_t, bytes */
+	CONF_TIME,  /* uint64_t, milliseconds */
+	CONF_BOOL,  /* bool */
+	CONF_RATE,  /* struct conf_rate */
+	CONF_ENUM,  /* int */
 	CONF_TYPE_COUNT
 };
 
@@ -29,14 +29,14 @@ enum conf_group_kind { CONF_TOP, CONF_SECTION, CONF_BLOCK };
 
 /* The top level, a section or a kind of titled block. */
 struct conf_group {
-	const char *name;       /* "" for the top level */
+	const char *name; /* "" for the top level */
 	enum conf_group_kind kind;
-	uint32_t procs;         /* set of P(): who gets the block at all */
+	uint32_t procs; /* set of P(): who gets the block at all */
 	const char *help;
-	const char *example;    /* of a block, NULL: none */
-	size_t offset;          /* in struct conf: of the section, or of the block's array pointer */
-	size_t count_offset;    /* block: of its count */
-	size_t size_bytes;      /* block: of one element */
+	const char *example; /* of a block, NULL: none */
+	size_t offset;       /* in struct conf: of the section, or of the block's array pointer */
+	size_t count_offset; /* block: of its count */
+	size_t size_bytes;   /* block: of one element */
 };
 
 /* One option. */
@@ -45,16 +45,16 @@ struct conf_row {
 	const char *name;
 	enum conf_type type;
 	uint32_t procs;
-	const char *def;        /* as a user would write it; lists: items separated by commas */
-	uint64_t min, max;      /* INT, SIZE, TIME */
-	const char *values;     /* ENUM: "a|b|c" */
+	const char *def;    /* as a user would write it; lists: items separated by commas */
+	uint64_t min, max;  /* INT, SIZE, TIME */
+	const char *values; /* ENUM: "a|b|c" */
 	const char *help;
-	size_t offset;          /* in its group's struct */
+	size_t offset; /* in its group's struct */
 };
 
 const struct conf_row *conf_rows(size_t *count_out);
-const struct conf_group *conf_groups(size_t *count_out);        /* the top level is the first */
-const struct conf_group *conf_group_find(struct span name);     /* NULL: none; "" is the top level */
+const struct conf_group *conf_groups(size_t *count_out);    /* the top level is the first */
+const struct conf_group *conf_group_find(struct span name); /* NULL: none; "" is the top level */
 const struct conf_row *conf_row_find(const struct conf_group *g, struct span name); /* NULL: none */
 /* "limits.recipients", "hop_limit", "domain.class". */
 void conf_row_name(const struct conf_row *row, struct buf *out);

@@ -17,7 +17,8 @@ static const struct unit {
 	const char *name;
 	uint64_t factor;
 } size_units[] = { { "G", 1 << 30 }, { "M", 1 << 20 }, { "K", 1 << 10 }, { "", 1 } },
-  time_units[] = { { "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 } },
+  time_units[] = { { "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 },
+	  { "ms", 1 } },
   rate_units[] = { { "d", 86400000 }, { "h", 3600000 }, { "min", 60000 }, { "s", 1000 } };
 
 enum { SIZE_UNITS = 4, TIME_UNITS = 5, RATE_UNITS = 4 };
@@ -33,7 +34,8 @@ conf_quote(struct span s, struct buf *out)
 {
 	buf_putc(out, '"');
 	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '"' || s.p[i] == '\\' || (s.p[i] == '$' && i + 1 < s.n && s.p[i + 1] == '{'))
+		if (s.p[i] == '"' || s.p[i] == '\\' ||
+		    (s.p[i] == '$' && i + 1 < s.n && s.p[i + 1] == '{'))
 			buf_putc(out, '\\');
 		buf_putc(out, s.p[i]);
 	}
@@ -45,7 +47,8 @@ format_unit(uint64_t v, const struct unit *units, size_t count, struct buf *out)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (v % units[i].factor == 0) {
-			buf_printf(out, "%llu%s", (unsigned long long)(v / units[i].factor), units[i].name);
+			buf_printf(out, "%llu%s", (unsigned long long)(v / units[i].factor),
+			    units[i].name);
 			return;
 		}
 	}
@@ -73,7 +76,8 @@ conf_string_check(struct span s, struct buf *why)
 	}
 	for (size_t i = 0; i < s.n; i++) {
 		if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f) {
-			buf_printf(why, "holds the control character 0x%02x; remove it", (unsigned char)s.p[i]);
+			buf_printf(why, "holds the control character 0x%02x; remove it",
+			    (unsigned char)s.p[i]);
 			return E_CONFIG;
 		}
 	}
@@ -113,7 +117,8 @@ path_below(const char *base, struct span text)
 }
 
 static int
-parse_string(const struct conf_row *row, char **out, struct span text, const char *base, struct buf *why)
+parse_string(
+    const struct conf_row *row, char **out, struct span text, const char *base, struct buf *why)
 {
 	bool is_path = row->type == CONF_PATH || row->type == CONF_PATHS;
 	int r;
@@ -129,7 +134,8 @@ parse_string(const struct conf_row *row, char **out, struct span text, const cha
 }
 
 static int
-parse_item(const struct conf_row *row, struct conf_list *list, struct span text, const char *base, struct buf *why)
+parse_item(const struct conf_row *row, struct conf_list *list, struct span text, const char *base,
+    struct buf *why)
 {
 	char *item = NULL;
 	int r;
@@ -225,12 +231,16 @@ set_rate(struct conf_rate *out, struct span text, struct buf *why)
 		*out = (struct conf_rate){ 0, 1000 };
 		return 0;
 	}
-	if (split_number(text, &rate.count, &unit) == 0 && rate.count <= UINT32_MAX && span_starts(unit, SPAN("/")) &&
-	    apply_unit(&rate.per_ms, span_trim(span_sub(unit, 1, SIZE_MAX)), rate_units, RATE_UNITS) == 0) {
+	if (split_number(text, &rate.count, &unit) == 0 && rate.count <= UINT32_MAX &&
+	    span_starts(unit, SPAN("/")) &&
+	    apply_unit(&rate.per_ms, span_trim(span_sub(unit, 1, SIZE_MAX)), rate_units,
+		RATE_UNITS) == 0) {
 		*out = rate;
 		return 0;
 	}
-	buf_puts(why, "not a rate; write a number with /s, /min, /h or /d, such as 600/min, or 0 for no limit");
+	buf_puts(why,
+	    "not a rate; write a number with /s, /min, /h or /d, such as 600/min, or 0 for no "
+	    "limit");
 	return E_CONFIG;
 }
 
@@ -270,7 +280,8 @@ set_enum(const struct conf_row *row, int *out, struct span text, struct buf *why
 }
 
 int
-conf_value_parse(const struct conf_row *row, void *field, struct span text, const char *base, struct buf *why)
+conf_value_parse(
+    const struct conf_row *row, void *field, struct span text, const char *base, struct buf *why)
 {
 	switch (row->type) {
 	case CONF_STR:
@@ -311,7 +322,8 @@ conf_value_set_default(const struct conf_row *row, void *field)
 	}
 	/* The tests parse every default; a wrong one never leaves the developer's machine. */
 	if (r < 0)
-		bug("options.def: default of %s.%s: %s", row->group->name, row->name, buf_cstr(&why));
+		bug("options.def: default of %s.%s: %s", row->group->name, row->name,
+		    buf_cstr(&why));
 	buf_clear(&why);
 }
 
@@ -376,7 +388,8 @@ format_rate(const struct conf_rate *rate, struct buf *out)
 {
 	for (size_t i = 0; i < RATE_UNITS; i++) {
 		if (rate->count > 0 && rate->per_ms == rate_units[i].factor) {
-			buf_printf(out, "\"%llu/%s\"", (unsigned long long)rate->count, rate_units[i].name);
+			buf_printf(out, "\"%llu/%s\"", (unsigned long long)rate->count,
+			    rate_units[i].name);
 			return;
 		}
 	}

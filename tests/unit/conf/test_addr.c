@@ -12,14 +12,27 @@
 
 static const struct {
 	const char *text;
-	int family;             /* -1: refused */
+	int family; /* -1: refused */
 	const char *shown;
 } addrs[] = {
-	{ "*", 0, NULL }, { "192.0.2.1", 4, "192.0.2.1" }, { "[192.0.2.1]", 4, "192.0.2.1" }, { "::1", 6, "::1" },
-	{ "[::1]", 6, "::1" }, { "[IPv6:2001:db8::1]", 6, "2001:db8::1" }, { "[ipv6:::]", 6, "::" },
-	{ "", -1, NULL }, { "[]", -1, NULL }, { "[::1", -1, NULL }, { "::1]", -1, NULL }, { "[*]", -1, NULL },
-	{ "192.0.2", -1, NULL }, { "192.0.2.256", -1, NULL }, { "192.0.2.1 ", -1, NULL }, { "host.example", -1, NULL },
-	{ "IPv6:::1", -1, NULL }, { "fe80::1%eth0", -1, NULL },
+	{ "*", 0, NULL },
+	{ "192.0.2.1", 4, "192.0.2.1" },
+	{ "[192.0.2.1]", 4, "192.0.2.1" },
+	{ "::1", 6, "::1" },
+	{ "[::1]", 6, "::1" },
+	{ "[IPv6:2001:db8::1]", 6, "2001:db8::1" },
+	{ "[ipv6:::]", 6, "::" },
+	{ "", -1, NULL },
+	{ "[]", -1, NULL },
+	{ "[::1", -1, NULL },
+	{ "::1]", -1, NULL },
+	{ "[*]", -1, NULL },
+	{ "192.0.2", -1, NULL },
+	{ "192.0.2.256", -1, NULL },
+	{ "192.0.2.1 ", -1, NULL },
+	{ "host.example", -1, NULL },
+	{ "IPv6:::1", -1, NULL },
+	{ "fe80::1%eth0", -1, NULL },
 	{ "1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc:dddd:eeee:ffff", -1, NULL },
 };
 
@@ -34,7 +47,9 @@ START_TEST(addr)
 		return;
 	ck_assert_int_eq(a.family, addrs[_i].family);
 	if (a.family != 0)
-		ck_assert_str_eq(inet_ntop(a.family == 4 ? AF_INET : AF_INET6, a.addr, text, sizeof(text)), addrs[_i].shown);
+		ck_assert_str_eq(
+		    inet_ntop(a.family == 4 ? AF_INET : AF_INET6, a.addr, text, sizeof(text)),
+		    addrs[_i].shown);
 }
 END_TEST
 
@@ -91,7 +106,7 @@ END_TEST
 
 static const struct {
 	const char *text;
-	int kind;               /* -1: refused */
+	int kind; /* -1: refused */
 	const char *host;
 	int family, port;
 } hops[] = {
@@ -103,10 +118,22 @@ static const struct {
 	{ "example.net:2525", CONF_HOP_DOMAIN, "example.net", 0, 2525 },
 	{ "example.net", CONF_HOP_DOMAIN, "example.net", 0, 0 },
 	{ "unix:/run/lmtp", CONF_HOP_UNIX, "/run/lmtp", 0, 0 },
-	{ "unix:run/lmtp", -1, NULL, 0, 0 }, { "unix:", -1, NULL, 0, 0 }, { "", -1, NULL, 0, 0 }, { "[]:25", -1, NULL, 0, 0 },
-	{ "[host", -1, NULL, 0, 0 }, { "[host]25", -1, NULL, 0, 0 }, { "[host]:", -1, NULL, 0, 0 }, { "[host]:0", -1, NULL, 0, 0 },
-	{ "[host]:65536", -1, NULL, 0, 0 }, { "host:25:26", -1, NULL, 0, 0 }, { "2001:db8::1", -1, NULL, 0, 0 },
-	{ "a b:25", -1, NULL, 0, 0 }, { "[a b]:25", -1, NULL, 0, 0 }, { "[*]:25", -1, NULL, 0, 0 }, { "*", -1, NULL, 0, 0 }, { ":25", -1, NULL, 0, 0 },
+	{ "unix:run/lmtp", -1, NULL, 0, 0 },
+	{ "unix:", -1, NULL, 0, 0 },
+	{ "", -1, NULL, 0, 0 },
+	{ "[]:25", -1, NULL, 0, 0 },
+	{ "[host", -1, NULL, 0, 0 },
+	{ "[host]25", -1, NULL, 0, 0 },
+	{ "[host]:", -1, NULL, 0, 0 },
+	{ "[host]:0", -1, NULL, 0, 0 },
+	{ "[host]:65536", -1, NULL, 0, 0 },
+	{ "host:25:26", -1, NULL, 0, 0 },
+	{ "2001:db8::1", -1, NULL, 0, 0 },
+	{ "a b:25", -1, NULL, 0, 0 },
+	{ "[a b]:25", -1, NULL, 0, 0 },
+	{ "[*]:25", -1, NULL, 0, 0 },
+	{ "*", -1, NULL, 0, 0 },
+	{ ":25", -1, NULL, 0, 0 },
 };
 
 START_TEST(hop)
@@ -128,9 +155,26 @@ static const struct {
 	const char *text;
 	bool is_name;
 } names[] = {
-	{ "example.org", true }, { "a", true }, { "1.2", true }, { "a-b.c", true }, { "_dmarc.example", true }, { "b\xc3\xbc" "cher.example", true },
-	{ "", false }, { ".", false }, { "a.", false }, { ".a", false }, { "a..b", false }, { "-a", false }, { "a-", false }, { "a-.b", false },
-	{ "a b", false }, { "a/b", false }, { "a@b", false }, { "[a]", false },
+	{ "example.org", true },
+	{ "a", true },
+	{ "1.2", true },
+	{ "a-b.c", true },
+	{ "_dmarc.example", true },
+	{ "b\xc3\xbc"
+	  "cher.example",
+	    true },
+	{ "", false },
+	{ ".", false },
+	{ "a.", false },
+	{ ".a", false },
+	{ "a..b", false },
+	{ "-a", false },
+	{ "a-", false },
+	{ "a-.b", false },
+	{ "a b", false },
+	{ "a/b", false },
+	{ "a@b", false },
+	{ "[a]", false },
 	{ "123456789012345678901234567890123456789012345678901234567890123.x", true },
 	{ "1234567890123456789012345678901234567890123456789012345678901234.x", false },
 };

@@ -84,7 +84,8 @@ teardown(void)
 }
 
 static void
-check_group(const struct conf *got, const struct conf *defaults, const struct conf_group *g, enum proc_id who)
+check_group(const struct conf *got, const struct conf *defaults, const struct conf_group *g,
+    enum proc_id who)
 {
 	size_t rows, n = conf_group_count(got, g);
 	const struct conf_row *row = conf_rows(&rows);
@@ -104,7 +105,9 @@ check_group(const struct conf *got, const struct conf *defaults, const struct co
 
 			if (row[i].group != g || (g->kind == CONF_BLOCK && !is_given))
 				continue;
-			ck_assert_msg(conf_value_eq(&row[i], conf_field(&row[i], conf_group_at(got, g, b)), conf_field(&row[i], conf_group_at(want, g, b))),
+			ck_assert_msg(
+			    conf_value_eq(&row[i], conf_field(&row[i], conf_group_at(got, g, b)),
+				conf_field(&row[i], conf_group_at(want, g, b))),
 			    "%s.%s in %s", g->name, row[i].name, proc_info(who)->name);
 		}
 	}
@@ -155,7 +158,7 @@ START_TEST(unknown_process_is_refused)
 	bytes.p[4] = PROC_MASTER;
 	ck_assert_int_eq(conf_decode(buf_span(&bytes), &got), 0);
 	conf_free(&got);
-	bytes.p[0] ^= 1;        /* built from another table */
+	bytes.p[0] ^= 1; /* built from another table */
 	ck_assert_int_eq(conf_decode(buf_span(&bytes), &got), E_CORRUPT);
 }
 END_TEST

@@ -19,7 +19,7 @@ static const struct {
 	{ "mx1", "#127.0.1.1 mx1.example.org mx1\n", "mx1" },
 	{ "mx1", "192.0.2.1 mx2.example.org mx2\n", "mx1" },
 	{ "mx1", "192.0.2.1 mx1\n192.0.2.2 mx1.example.org mx1", "mx1.example.org" },
-	{ "mx1", "mx1.example.org mx1", "mx1" },        /* the first word is the address */
+	{ "mx1", "mx1.example.org mx1", "mx1" }, /* the first word is the address */
 	{ "mx1", "192.0.2.1 bad..name mx1 ok.example", "ok.example" },
 	{ "mx1", "\n\n \n192.0.2.1\n", "mx1" },
 };
@@ -36,8 +36,12 @@ END_TEST
 static const struct {
 	const char *text, *want;
 } mailnames[] = {
-	{ "example.org\n", "example.org" }, { "\n# c\n  example.org  x\n", "example.org" }, { "", "" }, { "\n", "" },
-	{ "not a name!\n", "not" }, { "!!\nexample.org", "example.org" },
+	{ "example.org\n", "example.org" },
+	{ "\n# c\n  example.org  x\n", "example.org" },
+	{ "", "" },
+	{ "\n", "" },
+	{ "not a name!\n", "not" },
+	{ "!!\nexample.org", "example.org" },
 };
 
 START_TEST(mailname)

@@ -17,10 +17,12 @@
 /* this program */
 #include "tests/unit/unit.h"
 
-#define USERS                                                                                                        \
-	"users { smtpd = 70001 router = 70002 qmgr = 70003 delivery = 70004 control = 70005 log = 70006 mailbox = 70007 " \
+#define USERS                                                                                     \
+	"users { smtpd = 70001 router = 70002 qmgr = 70003 delivery = 70004 control = 70005 log " \
+	"= 70006 mailbox = 70007 "                                                                \
 	"userd = 70008 amqp = 70009 keyd = 70010 }\n"
-#define GOOD "hostname = \"a.example\"\norigin = \"a.example\"\nlisten \"l\" { port = 2525 }\n" USERS
+#define GOOD \
+	"hostname = \"a.example\"\norigin = \"a.example\"\nlisten \"l\" { port = 2525 }\n" USERS
 
 static char dir[64], path[128];
 static struct conf *c;
@@ -29,7 +31,7 @@ static struct conf_problems problems;
 static void
 setup(void)
 {
-	strcpy(dir, "/tmp/postern-conf-XXXXXX"); /* NOLINT: fits */
+	snprintf(dir, sizeof(dir), "/tmp/postern-conf-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/postern.conf", dir);
 }
@@ -68,7 +70,8 @@ says(const char *what)
 
 	buf_init(&want, 4096);
 	buf_printf(&want, "%s%s", path, what);
-	ck_assert_msg(span_starts(buf_span(&problems.text), buf_span(&want)), "got %s", buf_cstr(&problems.text));
+	ck_assert_msg(span_starts(buf_span(&problems.text), buf_span(&want)), "got %s",
+	    buf_cstr(&problems.text));
 	buf_clear(&want);
 	ck_assert_ptr_null(c);
 }
@@ -207,7 +210,9 @@ START_TEST(missing_user)
 	conf_problems_clear(&problems);
 	write_file(GOOD "\nusers {\nsmtpd = \"no-such-user\" }");
 	ck_assert_int_eq(conf_load(path, true, &c, &problems), E_CONFIG);
-	ck_assert(span_find(buf_span(&problems.text), SPAN(":7: users.smtpd = \"no-such-user\": no such user in /etc/passwd; make it with ")) > 0);
+	ck_assert(span_find(buf_span(&problems.text),
+		      SPAN(":7: users.smtpd = \"no-such-user\": no such user in /etc/passwd; make "
+			   "it with ")) > 0);
 	ck_assert_uint_eq(problems.errors, 1);
 }
 END_TEST
@@ -246,7 +251,8 @@ static const char *const own_files[] = { "etc/postern.conf", "etc/quickstart.con
 
 START_TEST(own_file)
 {
-	ck_assert_msg(conf_load(own_files[_i], false, &c, &problems) == 0, "%s", buf_cstr(&problems.text));
+	ck_assert_msg(
+	    conf_load(own_files[_i], false, &c, &problems) == 0, "%s", buf_cstr(&problems.text));
 	if (_i == 1)
 		ck_assert_msg(problems.warnings == 0, "%s", buf_cstr(&problems.text));
 }

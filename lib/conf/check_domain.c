@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * What the options of domains and the tables mean together: part of check.c. Runs in master and the tools. */
+
+/* System */
+#include <errno.h>
+#include <unistd.h>
+/* lib */
+#include "conf/addr.h"
+#include "conf/check.h"
+
+void
+check_hop(const struct checker *k, unsigned line, const char *name, const char *text, bool unix_ok)
+{
+	struct conf_hop hop;
+
+	if (text[0] == '\0')
+		return;
+	if (conf_hop_parse(span_of(text), &hop) < 0)
+		problem_error(k->src, line,
+		    "%s = \"%s\": no next hop; write [HOST]:PORT for a host, DOMAIN:PORT for the "
+		    "servers of a domain%s",
+		    name, text, unix_ok ? ", or unix:/PATH" : "");
+	else if (hop.kind == CONF_HOP_UNIX && !unix_ok)
+		problem_error(k->src, line,
+		    "%s = \"%s\": a socket speaks LMTP; write class = lmtp, or [HOST]:PORT", name,
+		    text);
+}
+
+static void
+check_absent(
+    const struct checker *k, size_t block, const char *option, const char *value, const char *class)
+{
+	if (value[0] != '\0')
+		problem_error(k->src, check_line_of(k, "domain", block, option),
+		    "%s is not used by class = %s; remove it or change the class", option, class);
+}
+
+/* A table that is not there. Only where a file is checked on its host, not a text. */
+static void
+check_table(const struct checker *k, unsigned line, const char *option, const char *path)
+{
+	if (k->src->base == NULL || path[0] == '\0' || access(path, F_OK) == 0 ||
+	    (errno != ENOENT && errno != ENOTDIR))
+		return;
+	problem_warn(k->src, line, "%s = \"%s\": there is no such file; make it, or mend the path",
+	    option, path);
+}
+
+void
+check_tables(const struct checker *k)
+{
+	const struct conf *c = k->c;
+
+	check_table(k, check_line_of(k, "", 0, "transport"), "transport", c->transport);
+	check_table(k, check_line_of(k, "", 0, "relay_host_by_sender"), "relay_host_by_sender",
+	    c->relay_host_by_sender);
+	for (size_t i = 0; i < c->aliases.virtual.count; i++)
+		check_table(k, check_line_of(k, "aliases", 0, "virtual"), "aliases.virtual",
+		    c->aliases.virtual.items[i]);
+	for (size_t i = 0; i < c->domain_count; i++) {
+		check_table(k, check_line_of(k, "domain", i, "table"), "table", c->domain[i].table);
+		check_table(k, check_line_of(k, "domain", i, "recipients"), "recipients",
+		    c->domain[i].recipients);
+	}
+}
+
+static void
+check_virtual(const struct checker *k, size_t i)
+{
+	const struct conf_domain *d = &k->c->domain[i];
+
+	if (d->table[0] == '\0')
+		problem_error(k->src, d->line,
+		    "domain \"%s\" of class virtual without a table; write table = \"FILE\" with "
+		    "lines of ADDRESS FOLDER/",
+		    d->title);
+	if (d->mailbox_base[0] == '\0')
+		problem_error(k->src, d->line,
+		    "domain \"%s\" of class virtual without mailbox_base; write mailbox_base = "
+		    "\"FOLDER\"",
+		    d->title);
+	check_absent(k, i, "next_hop", d->next_hop, "virtual");
+	check_absent(k, i, "recipients", d->recipients, "virtual");
+}
+
+static void
+check_forwarded(const struct checker *k, size_t i, const char *class)
+{
+	const struct conf_domain *d = &k->c->domain[i];
+	bool is_lmtp = d->class == CONF_DOMAIN_CLASS_LMTP;
+
+	check_absent(k, i, "table", d->table, class);
+	check_absent(k, i, "mailbox_base", d->mailbox_base, class);
+	if (is_lmtp && d->next_hop[0] == '\0')
+		problem_error(k->src, d->line,
+		    "domain \"%s\" of class lmtp without next_hop; write next_hop = \"unix:/PATH\" "
+		    "or \"[HOST]:PORT\"",
+		    d->title);
+	check_hop(k, check_line_of(k, "domain", i, "next_hop"), "next_hop", d->next_hop, is_lmtp);
+	if (d->recipients[0] == '\0')
+		problem_warn(k->src, d->line,
+		    "domain \"%s\" of class %s accepts any local part and returns what the next "
+		    "hop refuses, also to forged senders; write recipients = \"FILE\"",
+		    d->title, class);
+}
+
+void
+check_domains(const struct checker *k)
+{
+	for (size_t i = 0; i < k->c->domain_count; i++) {
+		const struct conf_domain *d = &k->c->domain[i];
+
+		if (!conf_is_host_name(span_of(d->title)))
+			problem_error(k->src, d->line,
+			    "domain \"%s\": not a domain name; write one such as \"example.org\"",
+			    d->title);
+		if (check_is_block_bad(k, "domain", i))
+			continue;
+		switch ((enum conf_domain_class)d->class) {
+		case CONF_DOMAIN_CLASS_VIRTUAL:
+			check_virtual(k, i);
+			break;
+		case CONF_DOMAIN_CLASS_RELAY:
+			check_forwarded(k, i, "relay");
+			break;
+		case CONF_DOMAIN_CLASS_LMTP:
+			check_forwarded(k, i, "lmtp");
+			break;
+		case CONF_DOMAIN_CLASS_DISCARD:
+			check_absent(k, i, "table", d->table, "discard");
+			check_absent(k, i, "mailbox_base", d->mailbox_base, "discard");
+			check_absent(k, i, "next_hop", d->next_hop, "discard");
+			check_absent(k, i, "recipients", d->recipients, "discard");
+			break;
+		case CONF_DOMAIN_CLASS_COUNT:
+			break;
+		}
+	}
+}
