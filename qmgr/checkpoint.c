@@ -23,17 +23,20 @@ enum {
 
 /* --- the new cursor -------------------------------------------------------------------------- */
 
-/* Where a scan must begin so that it meets every slot that is left: messages that were appended again stand in later
- * segments than their numbers say. *bytes_out: of the records that are left. */
+/* Where a scan must begin so that it meets every slot that is left, and what is written from now on: messages that were
+ * appended again stand in later segments than their numbers say. A batch that is on its way goes behind the last one
+ * that we know of. *bytes_out: of the records that are left. */
 static void
 find_position(struct spool *sp, uint64_t number, struct store_cursor *c, uint64_t *bytes_out)
 {
 	struct log_iter it = { .number = number };
-	const struct segment *first = NULL, *seg = NULL;
+	const struct segment *first = segments_find(&sp->segs, sp->tail.segment), *seg = NULL;
 	const struct slot *s;
 
 	*bytes_out = 0;
-	c->segment = 0;
+	c->segment = sp->tail.segment;
+	c->salt = sp->tail.salt;
+	c->offset = sp->tail.offset;
 	while ((s = log_next(&sp->log, &it)) != NULL) {
 		*bytes_out += s->place.length;
 		if (seg == NULL || seg->number != s->place.segment)
@@ -86,6 +89,9 @@ on_rows(void *arg)
 	if (number > cp->cursor.number)
 		cp->cursor.number = number;
 	find_position(sp, cp->cursor.number, &cp->cursor, &sp->log_bytes);
+	/* Nothing is written any more: the next start need not even look at the rest of the last segment. */
+	if (cp->is_final && live == NULL)
+		cp->cursor.segment = 0;
 	cp->cursor.next_number = commit_next_number(sp->commit);
 	cp->cursor.next_batch = commit_next_batch(sp->commit);
 	for (uint32_t i = 0; i < SPOOL_SLOTS; i++)

@@ -92,6 +92,8 @@ seal_records(struct commit *c, struct batch *b)
 		const char *body = b->bytes + b->msgs[i].at + RECORD_HEADER_BYTES;
 
 		rec->batch = b->number;
+		rec->batch_at = (uint32_t)b->msgs[i].at;
+		rec->batch_len = (uint32_t)b->n;
 		rec->salt = b->segment->salt;
 		if (!b->keeps_numbers)
 			rec->number = c->next_number++;
@@ -161,6 +163,8 @@ batch_new(struct commit *c)
 		c->spare = b->next;
 		c->spare_count--;
 		b->n = b->count = 0;
+		b->number = 0;
+		b->err = 0;
 		b->keeps_numbers = false;
 		b->next = NULL;
 		return b;

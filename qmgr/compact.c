@@ -86,6 +86,7 @@ put_copy(struct compact *c, struct buf *page, const struct store_place *from, co
 
 	copy.salt = c->to->salt;
 	copy.flags |= RECORD_COPY;
+	copy.batch_at = copy.batch_len = 0;
 	record_put_header(header, &copy);
 	*m = (struct store_moved){
 		.number = from->number,

@@ -266,6 +266,8 @@ check_envelope(struct intake *in, struct span bytes, uint32_t *rcpt_count)
 static int
 closed(const struct intake *in)
 {
+	if (in->sp->is_stopping)
+		return E_STOPPING;
 	return commit_failures(in->sp->commit) >= COMMIT_FAILURES_MAX ? in->sp->space.code : 0;
 }
 

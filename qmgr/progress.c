@@ -45,16 +45,9 @@ static struct progress_page *volatile progress_page; /* for the handler */
 
 static const int progress_signals[] = { SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGSYS };
 
-/* Only stores into a page that is there; returns into the fault, which is now deadly. */
 static void
-on_crash(int sig)
+count_crash(struct progress_page *page, uint64_t qid)
 {
-	struct progress_page *page = progress_page;
-	uint64_t qid = progress_qid;
-
-	(void)sig;
-	if (page == NULL || qid == 0)
-		return;
 	for (uint32_t i = 0; i < PROGRESS_ENTRIES; i++) {
 		if (page->entries[i].qid == qid) {
 			page->entries[i].crashes++;
@@ -63,6 +56,15 @@ on_crash(int sig)
 	}
 	page->entries[page->next % PROGRESS_ENTRIES] = (struct progress_entry){ qid, 1, 0 };
 	page->next = (page->next + 1) % PROGRESS_ENTRIES;
+}
+
+/* Only stores into a page that is there. The signal is given again: it is deadly now, and comes on return. */
+static void
+on_crash(int sig)
+{
+	if (progress_page != NULL && progress_qid != 0)
+		count_crash(progress_page, progress_qid);
+	raise(sig);
 }
 
 static void

@@ -174,35 +174,64 @@ judge(struct scan *sc, struct segment *seg, size_t first_found, uint64_t last_ba
 		sc->max_batch = last_batch;
 }
 
+/* Where the walk stands between two records. */
+struct gap {
+	uint64_t expect;                /* where the next record should begin */
+	uint64_t from, to, batch;       /* a hole in this batch, which may be the last one; to 0: none */
+};
+
+/* A record was found somewhere else than expected. What lies before its own batch was whole once, for its batch came
+ * later; a hole in its own batch may be the tear of the last one. */
+static void
+note_gap(struct scan *sc, const struct segment *seg, struct gap *g, const struct walk *w)
+{
+	uint64_t at = w->walk.found_at, begin = at - w->rec.batch_at;
+
+	if (g->to != 0 && g->batch < w->rec.batch) {
+		report_hole(sc, seg, g->from, g->to);
+		g->to = 0;
+	}
+	if (begin > g->expect)
+		report_hole(sc, seg, g->expect, begin);
+	if (begin < g->expect)
+		begin = g->expect;
+	if (at > begin) {
+		g->from = g->to == 0 ? begin : g->from;
+		g->to = at;
+		g->batch = w->rec.batch;
+	}
+}
+
+static void
+expect_next(struct gap *g, const struct walk *w)
+{
+	uint64_t end = w->walk.found_at - w->rec.batch_at + w->rec.batch_len;
+
+	g->expect = w->walk.offset < end ? w->walk.offset : round_up(w->walk.offset);
+}
+
 static int
 scan_segment(struct scan *sc, struct segment *seg, uint64_t from)
 {
-	uint64_t end = from > RECORD_BLOCK_BYTES ? from : RECORD_BLOCK_BYTES, batch = 0;
-	uint64_t hole_from = 0, hole_to = 0, hole_batch = 0;
+	struct gap g = { .expect = from > RECORD_BLOCK_BYTES ? from : RECORD_BLOCK_BYTES };
 	size_t first_found = sc->count;
+	uint64_t batch = 0;
 	enum record_step step;
 	struct walk w;
 	int r;
 
 	walk_init(&w, sc->sp, seg, from);
 	while ((r = walk_next(&w, &step)) == 0 && step != RECORD_NONE) {
-		/* The next batch begins at a block; anything else in between was something once. */
-		if (w.walk.found_at != end && w.walk.found_at != round_up(end)) {
-			if (hole_to != 0 && hole_batch < w.rec.batch)
-				report_hole(sc, seg, hole_from, hole_to);
-			hole_from = end;
-			hole_to = w.walk.found_at;
-			hole_batch = w.rec.batch;
-		}
+		note_gap(sc, seg, &g, &w);
+		expect_next(&g, &w);
 		if (w.rec.batch > batch)
 			batch = w.rec.batch;
 		take(sc, &w, step == RECORD_DAMAGED);
-		end = w.walk.offset;
 	}
-	if (hole_to != 0 && hole_batch < batch)
-		report_hole(sc, seg, hole_from, hole_to);
+	if (g.to != 0 && g.batch < batch)
+		report_hole(sc, seg, g.from, g.to);
 	walk_clear(&w);
-	seg->end = round_up(end);
+	seg->end = round_up(g.expect);
 	judge(sc, seg, first_found, batch);
 	return r;
 }

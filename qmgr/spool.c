@@ -99,6 +99,7 @@ void
 spool_on_batch(void *arg, struct batch *b)
 {
 	struct spool *sp = arg;
+	size_t padded;
 
 	space_on_batch(sp, b->count > 0 ? b->err : 0);
 	for (uint32_t i = 0; i < b->count; i++)
@@ -109,8 +110,12 @@ spool_on_batch(void *arg, struct batch *b)
 		return;
 	CRASHPOINT("stored");
 	sp->last_commit_ms = clock_mono_ms();
-	sp->bytes_written += b->n;
-	sp->log_bytes += (b->n + RECORD_BLOCK_BYTES - 1) / RECORD_BLOCK_BYTES * RECORD_BLOCK_BYTES;
+	padded = (b->n + RECORD_BLOCK_BYTES - 1) / RECORD_BLOCK_BYTES * RECORD_BLOCK_BYTES;
+	sp->bytes_written += padded;
+	sp->log_bytes += padded;
+	sp->tail.segment = b->segment->number;
+	sp->tail.salt = b->segment->salt;
+	sp->tail.offset = b->offset + padded;
 	/* First batch of a segment: its salt is kept, in case that the header is damaged later. */
 	if (b->segment->first_batch == b->number)
 		store_segment_used(sp->store, b->segment->number, b->segment->salt, SEGMENT_HOT);
@@ -383,6 +388,11 @@ spool_submit(struct spool *sp, const struct spool_submission *s, void (*done)(vo
 
 	if (s->content.n > RECORD_CONTENT_MAX || s->envelope.n > RECORD_ENVELOPE_MAX || s->trace.n > RECORD_TRACE_MAX)
 		bug("a message of our own is too long");
+	if (sp->is_stopping) {
+		if (done != NULL)
+			done(arg, E_STOPPING, rec.qid);
+		return;
+	}
 	commit_add(sp->commit, &rec, s->envelope, s->trace, s->content, &owner);
 }
 
@@ -714,6 +724,7 @@ spool_set_conf(struct spool *sp, uint64_t min_free_bytes, uint64_t message_bytes
 void
 spool_stop(struct spool *sp, void (*done)(void *arg), void *arg)
 {
+	sp->is_stopping = true;
 	commit_drain(sp->commit);
 	checkpoint_final(sp, done, arg);
 }

@@ -86,7 +86,8 @@ struct spool_submission {
 	struct span content;            /* <= RECORD_CONTENT_MAX */
 	uint32_t content_flags;
 };
-/* Store a message of qmgr itself (origin ORIGIN_REPORT). done comes later, on the loop, after the sync: err 0, and qid;
+/* Store a message of qmgr itself (origin ORIGIN_REPORT). done comes later, on the loop, after the sync (at once with
+ * E_STOPPING while the process stops): err 0, and qid;
  * then on_message() follows as for any other, except when the dedupe key names an older message (E_DUPLICATE is not an
  * error to the caller: done says 0). Everything is copied. */
 void spool_submit(struct spool *sp, const struct spool_submission *s, void (*done)(void *arg, int err, uint64_t qid), void *arg);

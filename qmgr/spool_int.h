@@ -111,11 +111,16 @@ struct spool {
 	bool has_known;
 	uint64_t *floors;               /* highest microsecond of the ids of each slot */
 	uint64_t log_bytes;             /* after the cursor */
+	struct {                        /* behind the last batch that we know of; segment 0: none in this run */
+		uint32_t segment;
+		uint64_t salt, offset;
+	} tail;
 	uint64_t window_bytes;          /* most of it */
 	uint64_t bytes_written;         /* committed since start */
 	uint64_t last_commit_ms;
 	uint64_t own_us;                /* last of our own queue ids */
 	bool is_started;
+	bool is_stopping;               /* nothing more is taken */
 	struct spool_stats stats;
 };
 

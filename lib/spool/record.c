@@ -51,7 +51,8 @@ crc_at(const char *p, size_t at)
  *	56 u16 origin slot	58 u16 zero	60 u32 recipients
  *	64 u32 envelope length	68 u32 trace length		72 u64 content length
  *	80 u32 envelope CRC	84 u32 trace CRC		88 u32 content CRC
- *	92 zeros		124 u32 CRC of the 124 bytes before */
+ *	92 u32 bytes from the start of the batch		96 u32 bytes of the batch
+ *	100 zeros		124 u32 CRC of the 124 bytes before */
 void
 record_put_header(char out[RECORD_HEADER_BYTES], const struct record *r)
 {
@@ -77,6 +78,8 @@ record_put_header(char out[RECORD_HEADER_BYTES], const struct record *r)
 	put_num(&p, r->envelope_crc, 4);
 	put_num(&p, r->trace_crc, 4);
 	put_num(&p, r->content_crc, 4);
+	put_num(&p, r->batch_at, 4);
+	put_num(&p, r->batch_len, 4);
 	put_crc(out, RECORD_CRC_AT);
 }
 
@@ -120,6 +123,8 @@ record_get_header(struct span in, struct record *out)
 	out->envelope_crc = cur_u32(&c);
 	out->trace_crc = cur_u32(&c);
 	out->content_crc = cur_u32(&c);
+	out->batch_at = cur_u32(&c);
+	out->batch_len = cur_u32(&c);
 	if (cur_check(&c) < 0 || !is_within_limits(out, origin))
 		return E_CORRUPT;
 	out->origin = (enum record_origin)origin;

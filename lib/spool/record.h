@@ -47,6 +47,8 @@ struct record {
 	uint32_t content_flags; /* enum record_content of spool/envelope.h */
 	uint64_t salt;
 	uint64_t batch;         /* global, ascending: orders records of one number */
+	uint32_t batch_at;      /* bytes from the start of the batch to this record */
+	uint32_t batch_len;     /* bytes of the batch, without the zeros at its end */
 	uint64_t number;        /* message number, ascending in log order */
 	uint64_t qid;
 	uint64_t arrival_us;    /* wall clock, since 1970 */

@@ -112,6 +112,8 @@ START_TEST(header_round_trip)
 	r.envelope_crc = 11;
 	r.trace_crc = 12;
 	r.content_crc = 13;
+	r.batch_at = 14;
+	r.batch_len = 15;
 	memset(&got, 0, sizeof(got));
 	record_put_header(p, &r);
 	ck_assert_int_eq(record_get_header(span_make(p, sizeof(p)), &got), 0);
@@ -131,6 +133,8 @@ START_TEST(header_round_trip)
 	ck_assert_uint_eq(got.envelope_crc, 11);
 	ck_assert_uint_eq(got.trace_crc, 12);
 	ck_assert_uint_eq(got.content_crc, 13);
+	ck_assert_uint_eq(got.batch_at, 14);
+	ck_assert_uint_eq(got.batch_len, 15);
 	ck_assert_uint_eq(record_length(&got), RECORD_HEADER_BYTES + 3);
 	ck_assert_uint_eq(record_length_padded(&got), RECORD_HEADER_BYTES + 8);
 }

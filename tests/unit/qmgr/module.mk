@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: ISC
+qmgr/test_faults_WRAP := pwritev fdatasync fstatvfs fallocate
