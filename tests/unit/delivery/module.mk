@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: ISC
+delivery/test_maildir_WRAP := write fsync renameat2
