@@ -196,6 +196,18 @@ clients_total_add(struct clients *c, int delta)
 		;
 }
 
+bool
+clients_has_more(const struct clients *c, uint64_t now_ms)
+{
+	const struct lane *lanes = c->t->header.lanes;
+	uint32_t own = atomic_load_explicit(&lanes[c->lane].connections, memory_order_relaxed), workers = 0, share;
+
+	for (unsigned i = 0; i < LANES; i++)
+		workers += i == c->lane || is_alive(&lanes[i], now_ms);
+	share = clients_total(c, now_ms) / workers;
+	return own > share + share / 8 + 1;
+}
+
 static struct entry *
 find(struct clients *c, uint64_t key)
 {

@@ -27,6 +27,8 @@ uint64_t clients_key(const struct clients *c, uint8_t family, const uint8_t addr
 /* Connections of all workers, ours among them; and one more (1) or less (-1) of ours. */
 uint32_t clients_total(const struct clients *c, uint64_t now_ms);
 void clients_total_add(struct clients *c, int delta);
+/* Have we clearly more connections than the other workers? */
+bool clients_has_more(const struct clients *c, uint64_t now_ms);
 
 /* Count a connection of this client and tell how many it has now, of all workers. */
 uint32_t clients_connect(struct clients *c, uint64_t key, uint64_t now_ms);

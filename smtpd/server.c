@@ -251,6 +251,14 @@ on_accept(void *arg, struct listener *l, int fd, const struct sockaddr_storage *
 	conn_accept(&s->env, fd, peer, p->is_submission);
 }
 
+static bool
+yields(void *arg)
+{
+	struct server *s = arg;
+
+	return clients_has_more(s->clients, clock_mono_ms());
+}
+
 static void
 port_closed(void *arg, struct listener *l)
 {
@@ -289,6 +297,7 @@ server_on_listen(struct svc *svc, const char *name, const char *address, uint16_
 	if (listener_open(&p->listener, svc->loop, s->env.timers, fd, s, on_accept) < 0)
 		die_temp("listen \"%s\": %s port %u cannot be watched", name, address, port);
 	p->listener.on_closed = port_closed;
+	p->listener.yields = yields;
 	list_push_back(&s->ports, &p->node);
 }
 

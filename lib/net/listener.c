@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "net/listener.h"
 
-enum { ACCEPT_BURST = 16, PAUSE_MS = 200 };
+enum { ACCEPT_BURST = 16, PAUSE_MS = 200, YIELD_MS = 2 };
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
@@ -38,16 +38,28 @@ static void
 on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct listener *l = poll->data;
+	int burst = ACCEPT_BURST;
 
 	(void)status;
 	(void)events;
-	for (int i = 0; i < ACCEPT_BURST && !l->is_closing; i++) {
+	if (!l->is_our_turn && l->yields != NULL && l->yields(l->arg)) {
+		uv_poll_stop(&l->poll);
+		l->is_our_turn = true;
+		timer_start(&l->pause, YIELD_MS);
+		return;
+	}
+	if (l->is_our_turn)
+		burst = 1;
+	l->is_our_turn = false;
+	for (int i = 0; i < burst && !l->is_closing; i++) {
 		struct sockaddr_storage peer = { .ss_family = AF_UNSPEC };
 		socklen_t len = sizeof(peer);
 		int fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
 			l->on_accept(l->arg, l, fd, &peer);
+			if (l->yields != NULL && l->yields(l->arg))
+				break;
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)

@@ -16,8 +16,11 @@ struct listener {
 	/* A new connection; takes fd, which is non-blocking. */
 	void (*on_accept)(void *arg, struct listener *l, int fd, const struct sockaddr_storage *peer);
 	void (*on_closed)(void *arg, struct listener *l); /* listener_close() is complete; may be NULL */
+	/* Shall others have a moment to take what waits, before we do? May be NULL. */
+	bool (*yields)(void *arg);
 	void *arg;
-	struct timer pause;     /* after an error: no descriptors left */
+	struct timer pause;     /* no descriptors left, or the others' moment */
+	bool is_our_turn;       /* they had it */
 	int fd;
 	bool is_closing;
 };

@@ -104,6 +104,26 @@ START_TEST(many_workers_share_lanes)
 }
 END_TEST
 
+START_TEST(who_has_more_knows_it)
+{
+	int fd = make_table();
+	struct clients *a = clients_open(dup(fd), 10, 1000), *b = clients_open(dup(fd), 11, 1000);
+
+	ck_assert(!clients_has_more(a, 1000) && !clients_has_more(b, 1000));
+	for (int i = 0; i < 20; i++)
+		clients_total_add(a, 1);
+	ck_assert(clients_has_more(a, 1000) && !clients_has_more(b, 1000));
+	for (int i = 0; i < 19; i++)
+		clients_total_add(b, 1);
+	ck_assert(!clients_has_more(a, 1000) && !clients_has_more(b, 1000));
+	/* Alone it is never too much. */
+	ck_assert(!clients_has_more(a, 1000 + CLIENTS_SILENT_MS));
+	clients_close(&a);
+	clients_close(&b);
+	close(fd);
+}
+END_TEST
+
 static const struct {
 	uint8_t family;
 	uint8_t a[16], b[16];
@@ -217,6 +237,7 @@ main(void)
 	Suite *s = suite_create("clients");
 
 	UNIT_TEST(s, workers_count_together);
+	UNIT_TEST(s, who_has_more_knows_it);
 	UNIT_TEST(s, counts_of_a_dead_worker_are_void);
 	UNIT_TEST(s, many_workers_share_lanes);
 	UNIT_TABLE(s, prefix, prefixes);
