@@ -391,10 +391,9 @@ class Postern:
 
 
 def _name_of(pid):
-    """Last part of a process's program as it was called, "" if it is gone."""
+    """File name of a process's program, "" if it is gone."""
     try:
-        with open(f"/proc/{pid}/cmdline", "rb") as f:
-            return f.read().split(b"\0")[0].decode("latin-1").rsplit("/", 1)[-1]
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(" (deleted)")
     except OSError:
         return ""
 
