@@ -370,29 +370,43 @@ def test_others_may_look_but_not_stop(service):
     assert service("status").returncode == 0
 
 
-def test_run_says_to_a_newcomer_how_to_send_a_message(service, tmp_path):
-    path = tmp_path / "quickstart.conf"
-    users = " ".join(f'{k} = "{v}"' for k, v in USERS.items())
+def test_newcomer_follows_the_hint_and_finds_his_message(tmp_path):
+    """quickstart.conf as it is, on another port and in another folder; then exactly what `postern run` says."""
     port = free_port()
-    path.write_text(f'hostname = "postern.localhost"\norigin = localhost\ndirectories {{ spool = s run = r state = t }}\nusers {{ {users} }}\n'
-                    f'listen "smtp" {{ address = "127.0.0.1" port = {port} }}\nlog {{ to = stderr }}\n'
-                    'domain "localhost" { class = virtual table = users mailbox_base = mail }\n')
-    (tmp_path / "users").write_text("@localhost %{rcpt.local}/\n")
-    os.chmod(path, 0o644)
-    server = subprocess.Popen([service.binary, "run", "-c", str(path)], stderr=subprocess.PIPE, text=True)
+    with open(os.path.join(ROOT, "etc/quickstart.conf")) as f:
+        text = f.read()
+    assert "port = 2525 " in text
+    folder = tmp_path / "etc"
+    folder.mkdir(mode=0o700)
+    tmp_path.chmod(0o700)   # a clone below a home that nobody else can enter
+    (folder / "quickstart.conf").write_text(text.replace("port = 2525 ", f"port = {port} "))
+    (folder / "quickstart.conf").chmod(0o644)
+    shutil.copy(os.path.join(ROOT, "etc/quickstart.users"), folder)
+    server = subprocess.Popen([program("postern"), "run", "-c", "etc/quickstart.conf"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     try:
-        text = ""
-        while " ready " not in text:
+        hint = ""
+        while " ready " not in hint:
             line = server.stderr.readline()
-            assert line != "", text
-            text += line
+            assert line != "", hint
+            hint += line
+        assert f"swaks --server 127.0.0.1:{port} --to you@localhost\n" in hint
+        command = re.search(r"^  (bash -c .*)$", hint, re.M).group(1)
+        said = subprocess.run(command, shell=True, executable="/bin/bash", capture_output=True, text=True, timeout=30).stdout
+        assert re.search(r"^250 2\.0\.0 ", said, re.M) and "\n221 " in said, said
+        where = re.search(r"^It lands in (.*)\. Ctrl-C stops the server\.$", hint, re.M).group(1)
+        deadline = time.monotonic() + 10
+        while not (os.path.isdir(where) and os.listdir(where)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        (name,) = os.listdir(where)
+        with open(os.path.join(where, name)) as f:
+            assert "First message." in f.read()
+        refused = subprocess.run(command.replace("you@localhost", "you@example.org"), shell=True, executable="/bin/bash", capture_output=True,
+                                 text=True, timeout=30).stdout
+        assert "550 5.7.1 " in refused
     finally:
-        server.terminate()
-        server.communicate(timeout=30)
-    assert f"Postern takes mail for anybody@localhost on 127.0.0.1 port {port}." in text
-    assert f"swaks --server 127.0.0.1:{port} --to you@localhost" in text
-    assert f"curl -sS smtp://127.0.0.1:{port}" in text
-    assert f"It lands in {tmp_path}/mail/you/new" in text
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=60)
+    assert server.returncode == 0
 
 
 # ---- options ----
