@@ -755,11 +755,12 @@ db_transaction(struct db *db, struct op *ops)
 	db->change_count = 0;
 	db->head.number = 0;
 	db_run(db, db_stmt(db, STMT_BEGIN));
-	db_lane_save_active(db);
 	for (struct op *op = ops; op != NULL && db->err == 0; op = op->next) {
 		db_apply(db, op);
 		db->hooks->read_end(db->arg);
 	}
+	/* After the ops: a lane that got its first row just now would stay without due time if we were killed. */
+	db_lane_save_active(db);
 	db_save_counts(db);
 	CRASHPOINT("transaction-before-commit");
 	db_run(db, db_stmt(db, STMT_COMMIT));
