@@ -19,7 +19,7 @@ enum {
 
 struct report {
 	struct reports *r;
-	uint64_t number;
+	uint64_t number, qid;
 	bool is_asking, is_changed, is_due;
 	struct dsn_job *job;
 	struct store_report found;      /* numbers only: what the store said last */
@@ -134,10 +134,10 @@ rows_known(void *arg, uint64_t number, const struct row *rows, uint32_t count)
 
 /* The message may be finished with its last report. */
 static void
-report_ends(struct report *p, uint64_t qid)
+report_ends(struct report *p)
 {
 	struct sched *s = p->r->s;
-	uint64_t number = p->number;
+	uint64_t number = p->number, qid = p->qid;
 
 	report_free(p);
 	finish_check(s, number, qid, false);
@@ -152,9 +152,10 @@ report_known(void *arg, const struct store_report *found)
 
 	p->is_asking = false;
 	if (found == NULL || found->count == 0) {
-		report_ends(p, found != NULL ? found->qid : 0);
+		report_ends(p);
 		return;
 	}
+	p->qid = found->qid;
 	p->found = *found;
 	p->found.bounces = NULL;
 	p->found.sender = SPAN_NONE;
@@ -223,7 +224,7 @@ report_take(void *arg, const struct store_report *found)
 
 	if (found == NULL || found->count == 0) {
 		r->building--;
-		report_ends(p, found != NULL ? found->qid : 0);
+		report_ends(p);
 		run_due(r);
 		return;
 	}
