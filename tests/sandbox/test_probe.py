@@ -20,8 +20,8 @@ NOBODY = 65534
 ALLOWED = {
     "logd": set(),
     "qmgr": {"thread"},
-    "router": {"thread", "socket_tcp", "socket_tcp6", "socket_udp", "connect", "socket_connect", "sendto", "bind",
-               "bind_port"},
+    "router": {"thread", "socket_tcp", "socket_tcp6", "socket_udp", "connect", "socket_connect", "sendto", "fastopen",
+               "socketpair", "bind", "bind_port"},
     "smtpd": set(),
     "delivery": {"socket_tcp", "socket_tcp6", "connect", "socket_connect"},
     "mailbox": {"thread"},
