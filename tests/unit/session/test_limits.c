@@ -189,7 +189,8 @@ START_TEST(size_limit_is_kept_and_told_at_the_end)
 		feed_content(&d, 1000);
 		driver_feed(&d, chunked ? SPAN_NONE : SPAN(".\r\n"), 0);
 		driver_feed(&d, SPAN("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n"), 0);
-		driver_feed(&d, chunked ? SPAN("BDAT 102002 LAST\r\n\r\n") : SPAN("DATA\r\n\r\n"), 0);
+		/* One byte more. */
+		driver_feed(&d, chunked ? SPAN("BDAT 102001 LAST\r\ny") : SPAN("DATA\r\ny"), 0);
 		feed_content(&d, 1000);
 		driver_feed(&d, chunked ? SPAN_NONE : SPAN(".\r\n"), 0);
 		driver_feed(&d, SPAN("NOOP\r\n"), 0);

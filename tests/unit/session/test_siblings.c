@@ -176,6 +176,56 @@ START_TEST(stream_that_is_lost_is_told_at_the_end)
 }
 END_TEST
 
+START_TEST(time_of_the_server_is_not_the_clients)
+{
+	struct driver d;
+
+	run(&d, ENVELOPE "DATA\r\n", 0, true);
+	d.conf.data_ms = 1000;
+	d.conf.min_data_rate = 1000000;
+	d.room_every = 1;
+	d.holds_answers = true;
+	driver_feed(&d, big_message(1500), 0);
+	ck_assert(d.room_is_open);
+	driver_wait(&d, 30000);
+	d.holds_answers = false;
+	driver_feed(&d, SPAN("x\r\n"), 0);
+	driver_wait(&d, 500);
+	driver_feed(&d, SPAN(".\r\n"), 0);
+	ck_assert_str_eq(summary(buf_span(&d.replies)), ENVELOPE_R ", 354, 250 2.0.0");
+	driver_clear(&d);
+}
+END_TEST
+
+START_TEST(ehlo_ends_a_transaction_with_all_it_held)
+{
+	struct driver d;
+
+	run(&d, ENVELOPE "BDAT 200000\r\n", 0, false);
+	driver_feed(&d, span_sub(big_message(5000), 0, 200000), 0);
+	driver_feed(&d, SPAN("EHLO c\r\n"), 0);
+	ck_assert_ptr_null(d.s.txn);
+	ck_assert_uint_eq(d.dropped, 1);
+	driver_clear(&d);
+}
+END_TEST
+
+START_TEST(answers_nobody_waits_for_are_ignored)
+{
+	struct session_verdict v = { 250, SPAN("2.1.5"), SPAN("ok") };
+	struct driver d;
+
+	run(&d, HI "MAIL FROM:<a@b>\r\n", 0, false);
+	session_rcpt_verdict(&d.s, &v, d.now_ms);
+	session_room(&d.s, d.now_ms);
+	session_commit_done(&d.s, 0, d.now_ms);
+	ck_assert_uint_eq(d.s.out.n, 0);
+	driver_feed(&d, SPAN("DATA\r\n"), 0);
+	ck_assert_str_eq(summary(buf_span(&d.replies)), "220, 250, 250 2.1.0, 503 5.5.1");
+	driver_clear(&d);
+}
+END_TEST
+
 START_TEST(client_that_leaves_drops_its_stream)
 {
 	struct driver d;
@@ -243,6 +293,9 @@ main(void)
 	UNIT_TEST(s, no_mail_is_taken_while_the_queue_is_closed);
 	UNIT_TEST(s, long_message_is_streamed_whole);
 	UNIT_TEST(s, stream_that_is_lost_is_told_at_the_end);
+	UNIT_TEST(s, time_of_the_server_is_not_the_clients);
+	UNIT_TEST(s, ehlo_ends_a_transaction_with_all_it_held);
+	UNIT_TEST(s, answers_nobody_waits_for_are_ignored);
 	UNIT_TEST(s, client_that_leaves_drops_its_stream);
 	UNIT_TEST(s, stop_ends_idle_sessions_and_lets_others_finish);
 	UNIT_TEST(s, idle_session_holds_little);

@@ -42,7 +42,8 @@ static const struct {
 	{ "250 2.\r\n", 1, 250, "2.", "2.0.0", "2." },
 	/* Bytes that no log or report may see. */
 	{ "550 a\tb\x01" "c\x7f" "d\r\n", 1, 550, "a\tb\x01" "c\x7f" "d", "5.0.0", "a b c d" },
-	{ "550 a\rb\r\n", 1, 550, "a\rb", "5.0.0", "a b" },
+	{ "550 a\rb\r\n", 1, 550, "a b", "5.0.0", "a b" },
+	{ "550 a\r\r\n", 1, 550, "a ", "5.0.0", "a" },
 	{ "550 gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\x8e\r\n", 1, 550, "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\x8e", "5.0.0",
 	    "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\x8e" },
 	{ "550 \xfc \xc0\x80 \xed\xa0\x80 \xc3\r\n", 1, 550, "\xfc \xc0\x80 \xed\xa0\x80 \xc3", "5.0.0", "? ?? ??? ?" },
@@ -102,7 +103,7 @@ START_TEST(whole)
 }
 END_TEST
 
-/* However the network cuts it, the reply is the same (but for a CR inside a line, which is then a blank at once). */
+/* However the network cuts it, the reply is the same. */
 START_TEST(bytewise)
 {
 	struct span in = span_of(cases[_i].in);
