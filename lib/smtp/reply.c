@@ -46,6 +46,17 @@ is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
+/* Text behind the code; what is over the limit is forgotten. A CR that ends no line is a blank. */
+static void
+put_text(struct reply_parser *p, const char *s, size_t n)
+{
+	size_t room = p->text.max - p->text.n, from = p->text.n;
+
+	buf_put(&p->text, s, n < room ? n : room);
+	for (char *cr; from < p->text.n && (cr = memchr(p->text.p + from, '\r', p->text.n - from)) != NULL;)
+		*cr = ' ';
+}
+
 /* The code and separator in head are complete (or the line ended after the code). */
 static int
 take_head(struct reply_parser *p)
@@ -62,20 +73,9 @@ take_head(struct reply_parser *p)
 		return E_PROTOCOL;
 	p->code = code;
 	if (p->lines++ > 0)
-		buf_putc(&p->text, '\n');
+		put_text(p, "\n", 1);
 	p->is_line_open = true;
 	return 0;
-}
-
-/* Text behind the code; what is over the limit is forgotten. */
-static void
-put_text(struct reply_parser *p, const char *s, size_t n)
-{
-	size_t room = p->text.max - p->text.n;
-
-	if (p->text.is_failed)
-		return;
-	buf_put(&p->text, s, n < room ? n : room);
 }
 
 static bool
