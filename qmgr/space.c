@@ -30,6 +30,7 @@ enum {
 	SEGMENTS_READY = 2,             /* one for the log, one for compaction and reports */
 	INODES_MIN = 100,
 	RESERVE_AGAIN_MS = 60000,
+	MAKE_AGAIN_MS = 30000,          /* after a failure; the commit itself tries at every batch */
 	KNOWN_MS = 120000,              /* so long queue ids of the scan are kept at hand: an intake gives up earlier */
 	RESERVE_BYTES = 4 * 1024 * 1024,
 };
@@ -262,8 +263,13 @@ make_done(struct worker_job *job)
 	}
 	if (j->work == MAKE_RETIRE && j->err < 0)
 		segment_seal(&sp->segs, j->seg, j->seg->end);
-	if (j->err < 0 && j->err != E_AGAIN && j->err != E_NOSPACE)
-		log_warn("segments/%u.seg: %s", j->number, err_info(j->err)->text);
+	if (j->err < 0 && j->err != E_AGAIN) {
+		sp->space.make_ms = clock_mono_ms() + MAKE_AGAIN_MS;
+		if (j->seg != NULL)
+			log_warn("segments/%u.seg cannot be made ready for use: %s", j->number, err_info(j->err)->text);
+		else
+			log_warn("no new segment can be made: %s", err_info(j->err)->text);
+	}
 	mem_free(j);
 }
 
@@ -355,7 +361,7 @@ keep_house(struct spool *sp)
 	struct space *s = &sp->space;
 	struct census c;
 
-	if (s->is_making)
+	if (s->is_making || clock_mono_ms() < s->make_ms)
 		return;
 	c = count(sp);
 	if (c.empty > allowed_empty(sp, c.used) && segments_withdraw(&sp->segs, c.spare))

@@ -64,6 +64,7 @@ struct space {
 	bool is_store_full;
 	bool is_low;                    /* below min_free */
 	bool is_making;                 /* a segment is being made or retired on the disk thread */
+	uint64_t make_ms;               /* not before that time */
 	atomic_bool is_busy;            /* commits happen: writing zeros gives way */
 	uint64_t probe_ms;              /* next probe */
 	uint32_t used_max;              /* most segments in use lately */

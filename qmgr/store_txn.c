@@ -272,23 +272,33 @@ finish_row(struct db *db, struct message *m, uint32_t index, const struct old_ro
 	m->live_rows--;
 }
 
+/* The recipient stands in the log behind the cursor: what becomes of it is a mark. Children never do. */
+static bool
+is_in_log(const struct db *db, const struct message *m, uint32_t index)
+{
+	return m->number >= db->cursor && index < m->rcpt_count;
+}
+
 /* A recipient is finished. m: its message row, already read; NULL: read it if there is one. */
 static void
 finish_rcpt(struct db *db, uint64_t number, uint32_t index, struct message *m)
 {
 	struct message own;
 	struct old_row old;
-	bool is_marked = number >= db->cursor && mark(db, number, index);
+	bool is_marked;
 
 	map64_del(&db->loaded, store_key(number, index));
 	/* The first and only op of a recipient after the cursor: the usual case. */
-	if (m == NULL && is_marked && map64_get(&db->rowed, number) == NULL)
+	if (m == NULL && number >= db->cursor && map64_get(&db->rowed, number) == NULL) {
+		mark(db, number, index);
 		return;
+	}
 	if (m == NULL) {
 		if (!get_message(db, number, &own))
 			return;
 		m = &own;
 	}
+	is_marked = is_in_log(db, m, index) && mark(db, number, index);
 	if (!is_marked && get_row(db, number, index, &old) && old.state != ROW_DONE)
 		finish_row(db, m, index, &old);
 	if (m == &own)
@@ -393,8 +403,8 @@ apply_put(struct db *db, struct op *op)
 			return;
 		update_row(db, &row, &old, lane->id);
 	} else {
-		/* Behind the cursor, or marked: it was finished before. */
-		if (row.number < db->cursor || !mark(db, row.number, row.index)) {
+		/* Behind the cursor, or marked, or a child without row: it was finished before. */
+		if (!is_in_log(db, &m, row.index) || !mark(db, row.number, row.index)) {
 			put_message(db, &m);
 			return;
 		}
@@ -450,7 +460,7 @@ apply_bounce(struct db *db, struct op *op)
 	/* Given again after it was finished (a result that came twice): reported once. */
 	if (b.is_done) {
 		bool has_row = get_row(db, b.number, b.index, &old) && old.state != ROW_DONE;
-		bool is_marked = b.number >= db->cursor && mark(db, b.number, b.index);
+		bool is_marked = is_in_log(db, &m, b.index) && mark(db, b.number, b.index);
 
 		map64_del(&db->loaded, store_key(b.number, b.index));
 		if (!has_row && !is_marked) {
@@ -544,16 +554,16 @@ insert_child(struct db *db, struct op *op, struct message *m, const struct row *
 
 /* A parent that was finished before (a result that came twice) makes no more children. */
 static bool
-is_live(struct db *db, uint64_t number, uint32_t index)
+is_live(struct db *db, const struct message *m, uint32_t index)
 {
 	sqlite3_stmt *s = db_stmt(db, STMT_MARK_GET);
 	struct old_row old;
 
-	if (get_row(db, number, index, &old))
+	if (get_row(db, m->number, index, &old))
 		return old.state != ROW_DONE;
-	if (number < db->cursor)
+	if (!is_in_log(db, m, index))
 		return false;
-	db_bind_u64(db, s, 1, number);
+	db_bind_u64(db, s, 1, m->number);
 	while (db_step(db, s)) {
 		if (db_u32(s, 0) == index) {
 			sqlite3_reset(s);
@@ -570,7 +580,7 @@ apply_expand(struct db *db, struct op *op)
 	struct message m;
 
 	op->expand.made_count = 0;
-	if (!need_message(db, op, &m) || !is_live(db, op->number, op->index))
+	if (!need_message(db, op, &m) || !is_live(db, &m, op->index))
 		return;
 	map_init(&known);
 	get_addresses(db, op->number, &known);
