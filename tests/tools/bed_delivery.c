@@ -77,6 +77,12 @@ say(const char *fmt, ...)
 	fflush(stdout);
 }
 
+static uint64_t
+to_number(const char *text)
+{
+	return strtoull(text, NULL, 10);
+}
+
 /* ---- jobs ---- */
 
 static void
@@ -180,8 +186,8 @@ order_job(char **words)
 {
 	struct order *o = mem_zalloc(sizeof(*o));
 
-	o->job = strtoull(words[0], NULL, 10);
-	o->session = (uint32_t)strtoul(words[1], NULL, 10);
+	o->job = to_number(words[0]);
+	o->session = (uint32_t)to_number(words[1]);
 	parse_job(o, words + 2);
 	send_job(o);
 	if (o->content.n <= FIRST_CHUNK) {
@@ -214,9 +220,9 @@ send_many(void)
 static void
 order_many(char **words)
 {
-	many.o.job = strtoull(words[0], NULL, 10) - 1;
-	many.left = strtoull(words[1], NULL, 10);
-	many.o.session = (uint32_t)strtoul(words[2], NULL, 10);
+	many.o.job = to_number(words[0]) - 1;
+	many.left = to_number(words[1]);
+	many.o.session = (uint32_t)to_number(words[2]);
 	many.done = many.good = many.running = 0;
 	many.started_ms = clock_mono_ms();
 	parse_job(&many.o, words + 3);
@@ -423,32 +429,45 @@ start(const char *program, struct span conf_bytes, char **bases)
 
 /* ---- orders ---- */
 
+/* The host of this name and port, the last one added if it is the same. */
+static struct plan_host *
+hop_host(struct plan *p, struct arena *a, struct span name, uint16_t port)
+{
+	struct plan_host *h = p->host_count > 0 ? &p->hosts[p->host_count - 1] : NULL;
+
+	if (h != NULL && h->addrs != NULL && span_eq(h->name, name) && h->port == port)
+		return h;
+	h = &p->hosts[p->host_count++];
+	*h = (struct plan_host){ .name = name, .port = port, .addrs = arena_alloc(a, PLAN_MAX_ADDRS * sizeof(struct plan_addr)) };
+	return h;
+}
+
 /* NAME=ADDRESS:PORT, IPv6 addresses without brackets: the last colon counts. */
 static void
-add_hop(struct plan *p, struct arena *a, char *text)
+add_hop(struct plan *p, struct arena *a, const char *text)
 {
-	char *eq = strchr(text, '='), *colon = strrchr(text, ':');
-	struct plan_host *h = p->host_count > 0 ? &p->hosts[p->host_count - 1] : NULL;
+	struct span all = span_of(text), name;
+	ptrdiff_t colon = span_rchr(all, ':');
+	struct plan_host *h;
 	struct plan_addr *addr;
+	char *address;
 
-	if (strncmp(text, "unix:", 5) == 0) {
+	if (span_starts(all, SPAN("unix:"))) {
 		p->hosts[p->host_count++] = (struct plan_host){ .name = span_of(text + 5), .is_unix = true };
 		return;
 	}
-	if (eq == NULL || colon == NULL)
+	if (colon < 0 || span_chr(all, '=') < 0)
 		die_perm("bad hop %s", text);
-	*eq = *colon = '\0';
-	if (h == NULL || !span_eq(h->name, span_of(text)) || h->port != atoi(colon + 1)) {
-		h = &p->hosts[p->host_count++];
-		*h = (struct plan_host){ .name = span_of(text), .port = (uint16_t)atoi(colon + 1),
-			.addrs = arena_alloc(a, PLAN_MAX_ADDRS * sizeof(struct plan_addr)) };
-	}
-	if (strcmp(eq + 1, "none") == 0)
+	all.n = (size_t)colon;
+	(void)span_next(&all, '=', &name);
+	h = hop_host(p, a, name, (uint16_t)to_number(text + colon + 1));
+	if (span_eq(all, SPAN("none")))
 		return;
+	address = arena_cstr(a, all);
 	addr = &h->addrs[h->addr_count++];
-	addr->family = strchr(eq + 1, ':') != NULL ? 6 : 4;
-	if (inet_pton(addr->family == 4 ? AF_INET : AF_INET6, eq + 1, addr->addr) != 1)
-		die_perm("bad address %s", eq + 1);
+	addr->family = span_chr(all, ':') >= 0 ? 6 : 4;
+	if (inet_pton(addr->family == 4 ? AF_INET : AF_INET6, address, addr->addr) != 1)
+		die_perm("bad address %s", address);
 }
 
 static void
@@ -473,16 +492,16 @@ order_open(char **words)
 	}
 	buf_init(&b, 1 << 16);
 	plan_encode(&b, &p);
-	chan_send(to_qmgr, MSG_SESSION_OPEN, &(struct msg_session_open){ .session = (uint32_t)strtoul(words[0], NULL, 10),
+	chan_send(to_qmgr, MSG_SESSION_OPEN, &(struct msg_session_open){ .session = (uint32_t)to_number(words[0]),
 		.site = SPAN("site.example"), .plan = buf_span(&b) });
 	buf_clear(&b);
 	arena_clear(&a);
 }
 
 static void
-order_qmgr(const char *what)
+order_qmgr(char **words)
 {
-	if (strcmp(what, "new") == 0) {
+	if (strcmp(words[0], "new") == 0) {
 		add_peer(&to_qmgr, PROC_QMGR, SLOT_QMGR);
 	} else {
 		chan_free(&to_qmgr);
@@ -491,27 +510,62 @@ order_qmgr(const char *what)
 }
 
 static void
-order_data(const char *what)
+order_data(char **words)
 {
 	size_t it = 0;
 	uint64_t job;
 	void *o;
 
-	holds_data = strcmp(what, "hold") == 0;
+	holds_data = strcmp(words[0], "hold") == 0;
 	while (map64_next(&streams, &it, &job, &o))
 		stream_on(o);
 }
 
 static void
-order_ack(const char *what)
+order_ack(char **words)
 {
-	uint64_t job = strtoull(what, NULL, 10);
+	uint64_t job = to_number(words[0]);
 
 	if (job != 0)
 		chan_send(to_qmgr, MSG_RESULT_ACK, &(struct msg_result_ack){ .job = job });
 	else
-		is_auto_ack = strcmp(what, "auto") == 0;
+		is_auto_ack = strcmp(words[0], "auto") == 0;
 }
+
+static void
+order_abort(char **words)
+{
+	chan_send(to_qmgr, MSG_JOB_ABORT, &(struct msg_job_abort){ .job = to_number(words[0]) });
+}
+
+static void
+order_close(char **words)
+{
+	chan_send(to_qmgr, MSG_SESSION_CLOSE, &(struct msg_session_close){ .session = (uint32_t)to_number(words[0]) });
+}
+
+static void
+order_stop(char **words)
+{
+	chan_send(to_master, MSG_STOP, &(struct msg_stop){ .grace_ms = (uint32_t)to_number(words[0]) });
+}
+
+static void
+order_kill(char **words)
+{
+	(void)words;
+	kill(pid, SIGKILL);
+}
+
+static const struct {
+	const char *verb;
+	unsigned words;                 /* at least so many follow */
+	void (*fn)(char **words);
+} orders[] = {
+	{ "open", 3, order_open },  { "job", 4, order_job },   { "many", 5, order_many },   { "data", 1, order_data },
+	{ "abort", 1, order_abort }, { "close", 1, order_close }, { "ack", 1, order_ack }, { "qmgr", 1, order_qmgr },
+	{ "stop", 1, order_stop },  { "kill", 0, order_kill },
+};
 
 static void
 order(char *line)
@@ -521,30 +575,10 @@ order(char *line)
 
 	for (char *w = strtok_r(line, " ", &save); w != NULL && n < WORDS_MAX; w = strtok_r(NULL, " ", &save))
 		words[n++] = w;
-	if (n < 2)
-		words[1] = (char *)(uintptr_t)"";
-	if (n == 0)
-		;
-	else if (strcmp(words[0], "open") == 0)
-		order_open(words + 1);
-	else if (strcmp(words[0], "job") == 0)
-		order_job(words + 1);
-	else if (strcmp(words[0], "many") == 0)
-		order_many(words + 1);
-	else if (strcmp(words[0], "data") == 0)
-		order_data(words[1]);
-	else if (strcmp(words[0], "abort") == 0)
-		chan_send(to_qmgr, MSG_JOB_ABORT, &(struct msg_job_abort){ .job = strtoull(words[1], NULL, 10) });
-	else if (strcmp(words[0], "close") == 0)
-		chan_send(to_qmgr, MSG_SESSION_CLOSE, &(struct msg_session_close){ .session = (uint32_t)strtoul(words[1], NULL, 10) });
-	else if (strcmp(words[0], "ack") == 0)
-		order_ack(words[1]);
-	else if (strcmp(words[0], "qmgr") == 0)
-		order_qmgr(words[1]);
-	else if (strcmp(words[0], "stop") == 0)
-		chan_send(to_master, MSG_STOP, &(struct msg_stop){ .grace_ms = (uint32_t)strtoul(words[1], NULL, 10) });
-	else if (strcmp(words[0], "kill") == 0)
-		kill(pid, SIGKILL);
+	for (size_t i = 0; n > 0 && i < sizeof(orders) / sizeof(orders[0]); i++) {
+		if (strcmp(words[0], orders[i].verb) == 0 && n > orders[i].words)
+			orders[i].fn(words + 1);
+	}
 	say("done %s", copy);
 	mem_free(copy);
 }

@@ -236,7 +236,7 @@ step(struct out_session *s, const char *line, const char *where)
 	} else if (line[0] == '*') {
 		take_output(s, &b);
 	} else if (line[0] == 'D') {
-		give_data(s, (size_t)atoi(arg));
+		give_data(s, strtoul(arg, NULL, 10));
 	} else if (line[0] == 'A') {
 		s->job->is_aborted = true;
 		out_session_data(s, s->job);
@@ -247,7 +247,7 @@ step(struct out_session *s, const char *line, const char *where)
 	} else if (line[0] == 'W') {
 		ck_assert_msg(strcmp(awaits[out_session_await(s)], arg) == 0, "%s: waits for %s", where, awaits[out_session_await(s)]);
 	} else if (line[0] == 'T') {
-		ck_assert_msg(out_session_wait_ms(s) == (uint32_t)atoi(arg), "%s: waits %u", where, out_session_wait_ms(s));
+		ck_assert_msg(out_session_wait_ms(s) == strtoul(arg, NULL, 10), "%s: waits %u", where, out_session_wait_ms(s));
 	} else if (line[0] == 'U') {
 		ck_assert_msg(out_session_is_up(s) == (arg[0] == 'y'), "%s", where);
 	} else if (line[0] == 'F') {
