@@ -4,7 +4,8 @@
  * Sees no content and no spool. User _postern-router, empty chroot; its tables come from master as descriptors.
  */
 /* System */
-#include <stdio.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 #include <string.h>
 
 /* lib */
@@ -18,6 +19,31 @@
 #include "router/answer.h"
 
 static struct router router;
+static struct plan_addr own_addrs[PLAN_MAX_ADDRS];
+static uint32_t own_count;
+
+/* Addresses of this machine; the sandbox forbids to ask for them. */
+static void
+find_own_addrs(void)
+{
+	struct ifaddrs *all = NULL;
+
+	if (getifaddrs(&all) < 0)
+		log_warn("the addresses of this machine cannot be had: a mail loop through one of them is found late");
+	for (const struct ifaddrs *i = all; i != NULL && own_count < PLAN_MAX_ADDRS; i = i->ifa_next) {
+		struct plan_addr *a = &own_addrs[own_count];
+		if (i->ifa_addr == NULL || (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
+			continue;
+		a->family = i->ifa_addr->sa_family == AF_INET ? 4 : 6;
+		if (a->family == 4)
+			memcpy(a->addr, &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr, 4);
+		else
+			memcpy(a->addr, &((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr, 16);
+		own_count++;
+	}
+	if (all != NULL)
+		freeifaddrs(all);
+}
 
 static int
 prepare(struct svc *s)
@@ -26,6 +52,7 @@ prepare(struct svc *s)
 	size_t it = 0;
 	const char *name;
 
+	find_own_addrs();
 	map_init(&router.tables.by_path);
 	router.dns = dns_new(s->conf, resolv, hosts);
 	fd_close(&resolv);
@@ -49,6 +76,7 @@ start(struct svc *s)
 	if ((r = dns_start(router.dns, s->loop, router.timers, s->conf)) < 0)
 		return r;
 	router.sites = sites_new(router.dns, s->conf);
+	sites_set_own(router.sites, own_addrs, own_count);
 	return 0;
 }
 

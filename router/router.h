@@ -138,6 +138,8 @@ struct sites;
 struct sites *sites_new(struct dns *d, const struct conf *conf);
 /* Nothing may be waiting for DNS. */
 void sites_free(struct sites **s);
+/* Addresses of this machine: a mail exchanger with one of them, where we listen, is ourselves. Copied. */
+void sites_set_own(struct sites *s, const struct plan_addr *addrs, uint32_t count);
 /* Forget everything (new options). */
 void sites_clear(struct sites *s, const struct conf *conf);
 /* done is called once, possibly before this returns; the site is borrowed for the call. explain, if not NULL, must live

@@ -26,6 +26,7 @@
 #define KEPT_MAX 20000
 #define TTL_STATIC_S 300
 #define TTL_FAILED_S 5
+#define COMES_BACK "mail for this domain would come back to this server"
 
 struct waiter {
 	struct waiter *next;
@@ -67,6 +68,8 @@ struct sites {
 	const struct conf *conf;
 	struct map by_key;
 	uint64_t hits;
+	struct plan_addr *own;  /* addresses of this machine */
+	uint32_t own_count;
 };
 
 /* Passed to dns_ask for one host's addresses. */
@@ -122,6 +125,7 @@ sites_free(struct sites **s)
 {
 	sites_clear(*s, (*s)->conf);
 	map_clear(&(*s)->by_key);
+	mem_free((*s)->own);
 	mem_free(*s);
 	*s = NULL;
 }
@@ -211,6 +215,91 @@ add_addrs(struct lookup *l, struct host *h, const struct plan_addr *addrs, uint3
 		if (l->is_named || is_foreign(&addrs[i]))
 			h->addrs[h->addr_count++] = addrs[i];
 	}
+}
+
+/* ---- ourselves ---- */
+
+/* Our own place among the hosts: it and all that are not better would bring the mail back.      RFC 5321 5.1 */
+static void
+drop_from(struct lookup *l, uint16_t own)
+{
+	char line[400];
+
+	while (l->host_count > 0 && l->hosts[l->host_count - 1].preference >= own)
+		l->host_count--;
+	snprintf(line, sizeof(line), "this server is a mail exchanger with preference %u: only better ones are tried", own);
+	say(l, line);
+}
+
+static void
+drop_own_name(struct lookup *l)
+{
+	for (uint32_t i = 0; i < l->host_count; i++) {
+		if (strcasecmp(l->hosts[i].name, l->s->conf->hostname) == 0) {
+			drop_from(l, l->hosts[i].preference);
+			return;
+		}
+	}
+}
+
+static bool
+is_same_addr(const struct plan_addr *a, const struct plan_addr *b)
+{
+	return a->family == b->family && memcmp(a->addr, b->addr, a->family == 4 ? 4 : 16) == 0;
+}
+
+/* Does this listener take connections to the address? "*" and the address of zeros stand for all of this machine. */
+static bool
+is_listening(const struct sites *s, const struct conf_listen *listener, const struct plan_addr *a)
+{
+	struct span text = span_of(listener->address);
+	struct plan_addr bound, none = { 0 };
+	char name[64];
+
+	if (text.n > 1 && text.p[0] == '[')
+		text = span_sub(text, 1, text.n - 2);
+	snprintf(name, sizeof(name), "%.*s", SPAN_ARG(text));
+	if (parse_literal(name, &bound)) {
+		none.family = bound.family;
+		if (!is_same_addr(&bound, &none))
+			return is_same_addr(&bound, a);
+		if (bound.family != a->family)
+			return false;
+	}
+	for (uint32_t i = 0; i < s->own_count; i++) {
+		if (is_same_addr(&s->own[i], a))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_ourselves(const struct lookup *l, const struct host *h)
+{
+	const struct conf *conf = l->s->conf;
+
+	for (size_t i = 0; i < conf->listen_count; i++) {
+		if (conf->listen[i].port != l->port)
+			continue;
+		for (uint32_t k = 0; k < h->addr_count; k++) {
+			if (is_listening(l->s, &conf->listen[i], &h->addrs[k]))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Under another name, but at an address where we listen. False: nobody is left. */
+static bool
+drop_own_addresses(struct lookup *l)
+{
+	for (uint32_t i = 0; i < l->host_count && l->kind == HOP_MX; i++) {
+		if (is_ourselves(l, &l->hosts[i])) {
+			drop_from(l, l->hosts[i].preference);
+			break;
+		}
+	}
+	return l->host_count > 0;
 }
 
 /* ---- the site ---- */
@@ -330,6 +419,10 @@ assemble(struct lookup *l)
 	bool is_any_failed = false;
 	char line[400];
 
+	if (!drop_own_addresses(l)) {
+		fail(l, ROUTE_REJECT, 554, "5.4.6", COMES_BACK);
+		return;
+	}
 	p->hosts = arena_alloc(&l->arena, l->host_count * sizeof(p->hosts[0]) + 1);
 	for (uint32_t i = 0; i < l->host_count; i++) {
 		is_any_failed |= l->hosts[i].is_failed;
@@ -448,24 +541,6 @@ sort_hosts(struct host *hosts, uint32_t n)
 	}
 }
 
-/* Our own name among the hosts: it and all that are not better would bring the mail back.      RFC 5321 5.1 */
-static void
-drop_ourselves(struct lookup *l)
-{
-	char line[400];
-
-	for (uint32_t i = 0; i < l->host_count; i++) {
-		if (strcasecmp(l->hosts[i].name, l->s->conf->hostname) != 0)
-			continue;
-		uint16_t own = l->hosts[i].preference;
-		while (l->host_count > 0 && l->hosts[l->host_count - 1].preference >= own)
-			l->host_count--;
-		snprintf(line, sizeof(line), "this server is a mail exchanger with preference %u: only better ones are tried", own);
-		say(l, line);
-		return;
-	}
-}
-
 static void
 on_mx(void *arg, const struct dns_answer *a)
 {
@@ -504,9 +579,9 @@ on_mx(void *arg, const struct dns_answer *a)
 		fail(l, ROUTE_REJECT, 550, "5.4.4", "no mail exchanger has a usable name");
 		return;
 	}
-	drop_ourselves(l);
+	drop_own_name(l);
 	if (l->host_count == 0)
-		fail(l, ROUTE_REJECT, 554, "5.4.6", "mail for this domain would come back to this server");
+		fail(l, ROUTE_REJECT, 554, "5.4.6", COMES_BACK);
 	else
 		look_up_hosts(l);
 }
@@ -586,6 +661,16 @@ sites_find(struct sites *s, const struct hop *hop, const struct explain *explain
 	snprintf(l->name, sizeof(l->name), "%.*s", SPAN_ARG(hop->name));
 	map_put(&s->by_key, span_of(key), l);
 	begin(l);
+}
+
+void
+sites_set_own(struct sites *s, const struct plan_addr *addrs, uint32_t count)
+{
+	mem_free(s->own);
+	s->own = mem_array(count, sizeof(*s->own));
+	s->own_count = count;
+	for (uint32_t i = 0; i < count; i++)
+		s->own[i] = addrs[i];
 }
 
 uint64_t

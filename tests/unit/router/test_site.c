@@ -521,6 +521,60 @@ START_TEST(explains)
 }
 END_TEST
 
+/* ---- addresses where this machine listens ---- */
+
+#define OWN_ZONE                                                                                                       \
+	"loop.example MX 10 a.example\nloop.example MX 20 alias.example\nloop.example MX 20 b.example\n"               \
+	"loop.example MX 30 worse.example\nself.example MX 5 alias.example\nself.example MX 9 b.example\n"             \
+	"bare.example A 192.0.2.77\nsix.example AAAA 2001:db8::77\n"                                                   \
+	"alias.example A 192.0.2.77\nworse.example A 192.0.2.4\n" HOST_A HOST_B
+#define BACK ": mail for this domain would come back to this server"
+
+/* This machine has 192.0.2.77 and 2001:db8::77. */
+static const struct {
+	const char *listen, *domain, *want;
+} own_addresses[] = {
+	{ "address = \"*\"", "loop.example", "a.example | a.example/10:25 192.0.2.1" },
+	{ "address = \"0.0.0.0\"", "loop.example", "a.example | a.example/10:25 192.0.2.1" },
+	{ "address = \"192.0.2.77\"", "loop.example", "a.example | a.example/10:25 192.0.2.1" },
+	{ "address = \"*\"", "self.example", "reject 554 5.4.6 self.example" BACK },
+	{ "address = \"*\"", "bare.example", "reject 554 5.4.6 bare.example" BACK },
+	{ "address = \"*\"", "six.example", "reject 554 5.4.6 six.example" BACK },
+	{ "address = \"[::]\"", "six.example", "reject 554 5.4.6 six.example" BACK },
+	{ "address = \"[2001:db8::77]\"", "six.example", "reject 554 5.4.6 six.example" BACK },
+	/* not there, or not at this port: another server on this machine */
+	{ "address = \"[::]\"", "bare.example", "bare.example | bare.example/0:25 192.0.2.77" },
+	{ "address = \"0.0.0.0\"", "six.example", "six.example | six.example/0:25 2001:db8::77" },
+	{ "address = \"192.0.2.78\"", "bare.example", "bare.example | bare.example/0:25 192.0.2.77" },
+	{ "address = \"*\" port = 2525", "bare.example", "bare.example | bare.example/0:25 192.0.2.77" },
+};
+
+START_TEST(where_we_listen_we_are_ourselves)
+{
+	static const struct plan_addr own[] = { { 4, { 192, 0, 2, 77 } },
+						{ 6, { 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x77 } } };
+	char block[200];
+
+	snprintf(block, sizeof(block), "listen \"smtp\" { %s }\n", own_addresses[_i].listen);
+	setup(OWN_ZONE, block);
+	sites_set_own(sites, own, 2);
+	ck_assert_str_eq(find_mx(own_addresses[_i].domain), own_addresses[_i].want);
+	teardown();
+}
+END_TEST
+
+START_TEST(host_named_by_the_administrator_may_be_where_we_listen)
+{
+	static const struct plan_addr own[] = { { 4, { 192, 0, 2, 77 } } };
+
+	setup(OWN_ZONE, "listen \"smtp\" { address = \"*\" }\n");
+	sites_set_own(sites, own, 1);
+	ask(HOP_HOST, "192.0.2.77", 25, true, NULL);
+	ck_assert_str_eq(got[0], "[192.0.2.77]:25 (loopback) | 192.0.2.77/0:25 192.0.2.77");
+	teardown();
+}
+END_TEST
+
 int
 main(void)
 {
@@ -545,5 +599,7 @@ main(void)
 	UNIT_TEST(s, question_asked_twice_at_a_time_is_asked_once);
 	UNIT_TEST(s, new_options_while_dns_is_asked);
 	UNIT_TABLE(s, explains, steps);
+	UNIT_TABLE(s, where_we_listen_we_are_ourselves, own_addresses);
+	UNIT_TEST(s, host_named_by_the_administrator_may_be_where_we_listen);
 	return unit_run(s);
 }
