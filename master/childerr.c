@@ -10,9 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Third party */
-#include <uv.h>
-
 /* lib */
 #include "base/fd.h"
 #include "base/log.h"
@@ -55,45 +52,28 @@ take(struct master *m, struct span bytes)
 	}
 }
 
-static void
-read_all(struct master *m)
+void
+childerr_drain(struct master *m)
 {
 	char bytes[4096];
 	ssize_t n;
 
-	while ((n = read(read_fd, bytes, sizeof(bytes))) > 0)
+	while (read_fd >= 0 && (n = read(read_fd, bytes, sizeof(bytes))) > 0)
 		take(m, span_make(bytes, (size_t)n));
-}
-
-static void
-on_readable(uv_poll_t *h, int status, int events)
-{
-	(void)status;
-	(void)events;
-	read_all(h->data);
 }
 
 void
 childerr_open(struct master *m)
 {
-	static uv_poll_t poll;
 	int fds[2];
 
 	m->child_stderr = -1;
 	buf_init(&partial, LINE_MAX_BYTES);
 	if (!m->opts.is_daemon)
 		return;
-	if (pipe2(fds, O_CLOEXEC) < 0 || fd_set_nonblock(fds[0]) < 0 || uv_poll_init(m->loop, &poll, fds[0]) != 0)
+	if (pipe2(fds, O_CLOEXEC) < 0 || fd_set_nonblock(fds[0]) < 0)
 		die_temp("no pipe for the stderr of children: %s", strerror(errno));
 	read_fd = fds[0];
 	m->child_stderr = fds[1];
-	poll.data = m;
-	uv_poll_start(&poll, UV_READABLE, on_readable);
-}
-
-void
-childerr_drain(struct master *m)
-{
-	if (read_fd >= 0)
-		read_all(m);
+	loop_watch(m, read_fd, childerr_drain);
 }

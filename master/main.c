@@ -6,8 +6,6 @@
  */
 /* System */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -24,6 +22,15 @@ usage(void)
 	return EX_USAGE;
 }
 
+/* -1: no descriptor. */
+static int
+descriptor_of(const char *text)
+{
+	uint64_t fd;
+
+	return span_to_u64(span_of(text), 65535, &fd) < 0 ? -1 : (int)fd;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -36,7 +43,7 @@ main(int argc, char **argv)
 		else if (c == 'd')
 			opts.is_daemon = true;
 		else if (c == 'r')
-			opts.ready_fd = atoi(optarg);
+			opts.ready_fd = descriptor_of(optarg);
 		else
 			return usage();
 	}

@@ -17,9 +17,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* Third party */
-#include <uv.h>
-
 /* lib */
 #include "base/clock.h"
 #include "base/fd.h"
@@ -130,11 +127,9 @@ prepare(struct master *m)
 
 /* ---- the loop ---- */
 
-static void
-on_signal(uv_signal_t *h, int sig)
+void
+master_on_signal(struct master *m, int sig)
 {
-	struct master *m = h->data;
-
 	if (sig == SIGCHLD)
 		reap_children(m);
 	else if (sig == SIGHUP)
@@ -146,42 +141,21 @@ on_signal(uv_signal_t *h, int sig)
 }
 
 static void
-watch_signals(struct master *m)
-{
-	static const int list[] = { SIGCHLD, SIGHUP, SIGUSR1, SIGTERM, SIGINT };
-	static uv_signal_t handles[sizeof(list) / sizeof(list[0])];
-
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGUSR2, SIG_IGN);
-	for (unsigned i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
-		if (uv_signal_init(m->loop, &handles[i]) != 0 || uv_signal_start(&handles[i], on_signal, list[i]) != 0)
-			die_temp("signals cannot be watched");
-		handles[i].data = m;
-	}
-}
-
-static void
 supervise(struct master *m)
 {
-	static uv_loop_t loop;
-	int r;
-
-	if ((r = uv_loop_init(&loop)) != 0)
-		die_temp("no event loop: %s", uv_strerror(r));
-	m->loop = &loop;
-	m->timers = timer_set_new(&loop);
-	m->chans = chan_set_new(&loop, PROC_MASTER);
+	loop_open(m);
+	m->timers = timer_set_new(m->loop);
+	m->chans = chan_set_new(m->loop, PROC_MASTER);
 	m->tables = tables_new(m);
 	logfile_init(m);
 	childerr_open(m);
-	watch_signals(m);
 	ready_wait(m);
 	if (!m->is_root)
 		log_warn("not started as root: all processes run as user %u, without users of their own and without chroot; the rest of the sandbox is on",
 			 (unsigned)geteuid());
 	tables_set(m->tables, m->conf);
 	child_start_missing(m);
-	uv_run(&loop, UV_RUN_DEFAULT);
+	loop_run(m);
 }
 
 void

@@ -18,7 +18,7 @@
 /* master: starts and supervises all other processes. One struct for the whole process; each file has its part of it.
  *
  *	main.c     options                              folders.c  spool, run, chroot folders; one instance only
- *	master.c   from start to end, signals           listen.c   ports; holder.c: who has a port
+ *	master.c   from start to end; loop.c: libuv     listen.c   ports; holder.c: who has a port
  *	child.c    the list of children, slots          bases.c    mailbox_base folders
  *	spawn.c    one child: fork, exec, first words   tables.c   text tables and other files, watched
  *	reap.c     its end: log, siblings, back-off     logfile.c  where the log goes; master's own lines
@@ -92,6 +92,16 @@ struct master {
 int master_run(const struct master_options *opts);
 /* The start has failed, or the server cannot go on: end all children at once, then the loop. */
 void master_fail(struct master *m, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* ---- loop.c: the only file of master that knows libuv ---- */
+
+void loop_open(struct master *m);
+/* Call fn when fd can be read. Once. */
+void loop_watch(struct master *m, int fd, void (*fn)(struct master *m));
+void loop_run(struct master *m);
+void loop_end(struct master *m);
+/* Signals arrive here, in the loop. */
+void master_on_signal(struct master *m, int sig);
 
 /* ---- ready.c: the process that waits for the start ---- */
 
@@ -172,7 +182,7 @@ void logfile_reopen(struct master *m);
 /* ---- childerr.c ---- */
 
 void childerr_open(struct master *m);
-/* What a child wrote before its end, in front of the line about its end. */
+/* Take what is there: before the line about a child's end comes what it wrote. */
 void childerr_drain(struct master *m);
 
 /* ---- request.c ---- */

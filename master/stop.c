@@ -4,11 +4,7 @@
  * writes the last line. Each gets timeouts { stop } to finish what is in flight, then kill -9 (nothing is lost by that:
  * what was acknowledged is in the spool). A second signal shortens it to a second each. Runs in master.
  */
-/* Third party */
-#include <uv.h>
-
 /* lib */
-#include "base/clock.h"
 #include "base/log.h"
 
 /* this program */
@@ -75,7 +71,7 @@ stop_step(struct master *m)
 		stop_phase(m);
 	}
 	if (m->stop_phase == STOP_DONE)
-		uv_stop(m->loop);
+		loop_end(m);
 }
 
 void

@@ -40,6 +40,7 @@ struct table {
 	struct stamp seen;      /* at the last look */
 	struct stamp given;     /* as router knows it */
 	bool is_given;
+	bool is_wanted;         /* by the configuration */
 };
 
 struct tables {
@@ -177,20 +178,18 @@ tables_new(struct master *m)
 /* ---- which files ---- */
 
 static struct table *
-take_named(struct list *from, const char *name)
+find_named(struct tables *ts, const char *name)
 {
-	LIST_EACH(it, from) {
+	LIST_EACH(it, &ts->list) {
 		struct table *t = LIST_ENTRY(it, struct table, node);
-		if (strcmp(t->name, name) == 0) {
-			list_remove(&t->node);
+		if (strcmp(t->name, name) == 0)
 			return t;
-		}
 	}
 	return NULL;
 }
 
 static void
-want(struct tables *ts, struct list *old, const char *prefix, const char *path)
+want(struct tables *ts, const char *prefix, const char *path)
 {
 	struct buf name;
 	struct table *t;
@@ -198,44 +197,47 @@ want(struct tables *ts, struct list *old, const char *prefix, const char *path)
 	if (path[0] == '\0')
 		return;
 	buf_init(&name, NAME_MAX_BYTES);
-	buf_printf(&name, "%s%s", prefix, prefix[strlen(prefix) - 1] == ':' ? path : "");
-	t = take_named(&ts->list, buf_cstr(&name)); /* named twice */
-	if (t == NULL)
-		t = take_named(old, buf_cstr(&name));
+	buf_printf(&name, "%s%s", prefix, strcmp(prefix, "table:") == 0 ? path : "");
+	t = find_named(ts, buf_cstr(&name));
 	if (t == NULL) {
 		t = mem_zalloc(sizeof(*t));
 		t->name = mem_dup_span(buf_span(&name));
 		t->path = mem_strdup(path);
+		list_push_back(&ts->list, &t->node);
 	}
-	list_push_back(&ts->list, &t->node);
+	t->is_wanted = true;
 	buf_clear(&name);
+}
+
+static void
+drop_unwanted(struct tables *ts)
+{
+	LIST_EACH_SAFE(it, tmp, &ts->list) {
+		struct table *t = LIST_ENTRY(it, struct table, node);
+		if (t->is_wanted)
+			continue;
+		list_remove(&t->node);
+		mem_free(t->name);
+		mem_free(t->path);
+		mem_free(t);
+	}
 }
 
 void
 tables_set(struct tables *ts, const struct conf *conf)
 {
-	struct list old;
-
-	list_init(&old);
-	LIST_EACH_SAFE(it, tmp, &ts->list) {
-		list_remove(it);
-		list_push_back(&old, it);
-	}
-	want(ts, &old, "resolv.conf", "/etc/resolv.conf");
-	want(ts, &old, "hosts", "/etc/hosts");
+	LIST_EACH(it, &ts->list)
+		LIST_ENTRY(it, struct table, node)->is_wanted = false;
+	want(ts, "resolv.conf", "/etc/resolv.conf");
+	want(ts, "hosts", "/etc/hosts");
 	for (size_t i = 0; i < conf->domain_count; i++) {
-		want(ts, &old, "table:", conf->domain[i].table);
-		want(ts, &old, "table:", conf->domain[i].recipients);
+		want(ts, "table:", conf->domain[i].table);
+		want(ts, "table:", conf->domain[i].recipients);
 	}
-	want(ts, &old, "table:", conf->transport);
-	want(ts, &old, "table:", conf->relay_host_by_sender);
+	want(ts, "table:", conf->transport);
+	want(ts, "table:", conf->relay_host_by_sender);
 	for (size_t i = 0; i < conf->aliases.virtual.count; i++)
-		want(ts, &old, "table:", conf->aliases.virtual.items[i]);
-	LIST_EACH_SAFE(it, tmp, &old) {
-		struct table *t = LIST_ENTRY(it, struct table, node);
-		mem_free(t->name);
-		mem_free(t->path);
-		mem_free(t);
-	}
+		want(ts, "table:", conf->aliases.virtual.items[i]);
+	drop_unwanted(ts);
 	look_at_all(ts, true);
 }
