@@ -149,7 +149,8 @@ put_line(struct settle *t, const char *name, const struct facts *f, const struct
 	log_kv(ev, "to", f->address);
 	if (f->orig.n > 0 && !span_eq(f->orig, f->address))
 		log_kv(ev, "orig", f->orig);
-	log_kv(ev, "relay", a->relay);
+	if (a->relay.n > 0)
+		log_kv(ev, "relay", a->relay);
 	if (a->transport >= 0)
 		log_kvs(ev, "transport", transports[a->transport]);
 	if (a->reply != 0)
