@@ -201,6 +201,12 @@ db_save_counts(struct db *db)
 	db->is_counts_dirty = false;
 }
 
+void *
+db_rowed(struct db *db, uint32_t rcpt_count)
+{
+	return rcpt_count < RECORD_RCPT_MAX ? (void *)db : (void *)&db->rowed;
+}
+
 static void
 load_rowed(struct db *db)
 {
@@ -209,7 +215,7 @@ load_rowed(struct db *db)
 	map64_clear(&db->rowed);
 	db_bind_u64(db, s, 1, db->cursor);
 	while (db_step(db, s))
-		map64_put(&db->rowed, db_u64(s, 0), db);
+		map64_put(&db->rowed, db_u64(s, 0), db_rowed(db, db_u32(s, 1)));
 }
 
 static void

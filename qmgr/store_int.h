@@ -132,7 +132,7 @@ struct db {
 	uint64_t cursor;                /* as committed, or by this transaction */
 	struct store_counts counts;     /* as in table total */
 	bool is_counts_dirty;
-	struct map64 rowed;             /* messages after the cursor that have a message row */
+	struct map64 rowed;             /* messages after the cursor that have a message row: db_rowed() */
 	struct map64 loaded;            /* store_key() of rows that are in memory */
 	struct map lanes;               /* name -> struct lane_mem */
 	struct store_change *changes;   /* of this transaction */
@@ -170,6 +170,8 @@ void db_fail(struct db *db, int err, const char *what);
 /* Sets of memory that follow the database, made anew after a transaction was rolled back. */
 void db_reload(struct db *db);
 void db_save_counts(struct db *db);
+/* Value in the set: whether the number of recipients of the message is known. */
+void *db_rowed(struct db *db, uint32_t rcpt_count);
 
 /* Apply ops in one transaction. 0: durable; else db->err, nothing was changed, and the same ops may be given again. */
 int db_transaction(struct db *db, struct op *ops) MUST_CHECK;

@@ -100,6 +100,7 @@ read_head(struct db *db, const struct op *op, uint64_t number, const struct plac
 		return db->head.err;
 	buf_reset(&db->head.buf);
 	db->head.number = number;
+	db->head.rec.number = 0;
 	db->head.envelope = SPAN_NONE;
 	db->head.err = db->hooks->read_head(db->arg, number, at, &db->head.buf, &db->head.rec, &db->head.envelope);
 	if (op->is_suspect)
@@ -108,7 +109,8 @@ read_head(struct db *db, const struct op *op, uint64_t number, const struct plac
 }
 
 /* The first row of a message after the cursor. Its record was read once and is on the disk; if it cannot be read now,
- * the row is made with what is known, so that the recipient is not lost. */
+ * the row is made with what is known, so that the recipient is not lost. How many there are is then unknown: the row
+ * stays at least until the cursor has passed. */
 static bool
 make_message(struct db *db, const struct op *op, struct message *m)
 {
@@ -116,14 +118,15 @@ make_message(struct db *db, const struct op *op, struct message *m)
 	struct envelope e;
 	struct arena a;
 	struct store_change *c;
-	bool is_read = read_head(db, op, op->number, &op->place) == 0;
+	bool is_whole = read_head(db, op, op->number, &op->place) == 0;
 	const struct record *rec = &db->head.rec;
+	bool is_read = rec->number == op->number; /* the header at least */
 
 	envelope_init(&e);
 	arena_init(&a, 4096);
-	if (is_read && db->head.envelope.n > 0 && envelope_decode(db->head.envelope, &a, &e) < 0)
+	if (is_whole && db->head.envelope.n > 0 && envelope_decode(db->head.envelope, &a, &e) < 0)
 		envelope_init(&e);
-	*m = (struct message){ .number = op->number, .place = op->place, .rcpt_count = op->index + 1 };
+	*m = (struct message){ .number = op->number, .place = op->place, .rcpt_count = RECORD_RCPT_MAX };
 	if (is_read) {
 		m->qid = rec->qid;
 		m->flags = rec->flags;
@@ -154,7 +157,7 @@ make_message(struct db *db, const struct op *op, struct message *m)
 	db->counts.messages++;
 	db->counts.bytes += m->size;
 	db->is_counts_dirty = true;
-	map64_put(&db->rowed, op->number, db);
+	map64_put(&db->rowed, op->number, db_rowed(db, m->rcpt_count));
 	c = db_change(db, op->number);
 	c->row = ROW_MADE;
 	c->qid = m->qid;
@@ -605,6 +608,7 @@ apply_cursor(struct db *db, const struct op *op)
 {
 	sqlite3_stmt *s = db_stmt(db, STMT_CURSOR_SET);
 	const struct store_cursor *c = &op->cursor;
+	struct message m;
 	uint64_t number;
 	void *value;
 
@@ -626,9 +630,13 @@ apply_cursor(struct db *db, const struct op *op)
 	db_bind_u64(db, s, 1, KEY_ROWS_MAX);
 	db_run(db, s);
 	db->cursor = c->number;
-	for (size_t it = 0; map64_next(&db->rowed, &it, &number, &value);)
-		if (number < c->number)
-			map64_del(&db->rowed, number);
+	for (size_t it = 0; map64_next(&db->rowed, &it, &number, &value);) {
+		if (number >= c->number)
+			continue;
+		map64_del(&db->rowed, number);
+		if (value == db_rowed(db, RECORD_RCPT_MAX) && get_message(db, number, &m))
+			put_message(db, &m);
+	}
 }
 
 static void

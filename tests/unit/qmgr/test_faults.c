@@ -5,6 +5,7 @@
 
 /* System */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,14 +21,14 @@
 
 /* What the next calls do; 0: the real thing. */
 static struct {
-	int write_errno, write_after;   /* fails after so many bytes of this call */
-	size_t write_at_most;           /* short writes */
-	int write_fails;                /* so many calls fail */
-	int sync_errno, sync_fails;
-	int alloc_errno;
-	uint64_t free_bytes;
-	ino_t bad_inode;                /* whose sync failed */
-	int syncs_of_bad, syncs;
+	atomic_int write_errno, write_after; /* fails after so many bytes of this call */
+	atomic_size_t write_at_most;    /* short writes */
+	atomic_int write_fails;         /* so many calls fail */
+	atomic_int sync_errno, sync_fails;
+	atomic_int alloc_errno;
+	atomic_ullong free_bytes;
+	atomic_ullong bad_inode;        /* whose sync failed */
+	atomic_int syncs_of_bad, syncs;
 } fault;
 
 ssize_t __real_pwritev(int fd, const struct iovec *iov, int n, off_t at);
@@ -42,6 +43,8 @@ int __wrap_fallocate(int fd, int mode, off_t at, off_t n);
 ssize_t
 __wrap_pwritev(int fd, const struct iovec *iov, int n, off_t at)
 {
+	size_t at_most = fault.write_at_most;
+
 	if (fault.write_fails > 0) {
 		fault.write_fails--;
 		if (fault.write_after > 0) {
@@ -52,8 +55,8 @@ __wrap_pwritev(int fd, const struct iovec *iov, int n, off_t at)
 		errno = fault.write_errno;
 		return -1;
 	}
-	if (fault.write_at_most > 0 && iov[0].iov_len > 0) {
-		struct iovec part = { iov[0].iov_base, iov[0].iov_len < fault.write_at_most ? iov[0].iov_len : fault.write_at_most };
+	if (at_most > 0 && iov[0].iov_len > 0) {
+		struct iovec part = { iov[0].iov_base, iov[0].iov_len < at_most ? iov[0].iov_len : at_most };
 
 		return __real_pwritev(fd, &part, 1, at);
 	}
