@@ -17,7 +17,9 @@
 #include "qmgr/sched_int.h"
 
 enum {
-	PAGE_ROWS = 256,
+	LIST_ROWS = 64,                 /* of a page: at most so many items come without MORE */
+	ORDER_ROWS = 500,
+	ITEM_RCPTS = 1000,              /* a message with more comes as several objects */
 	ITEMS_PER_MORE = 64,
 	ITEM_BYTES = 2 * 1024 * 1024 - 1024,
 	REQUESTS_MAX = 64,
@@ -40,9 +42,11 @@ struct request {
 	bool is_busy;                   /* the store or a reader will call back */
 	bool is_waiting;                /* for MORE */
 	bool is_last_page;
+	bool only_active;               /* state=active: what is not deferred */
 	/* The message whose rows are being collected. */
 	uint64_t number;                /* 0: none */
 	bool is_skipped;
+	uint32_t item_rcpts;
 	struct buf item;
 	struct reading reading;         /* CAT */
 };
@@ -108,8 +112,9 @@ send_item(struct request *q, struct span item)
 /* --- filters --------------------------------------------------------------------------------- */
 
 static bool
-parse_state(struct store_filter *f, struct span v)
+parse_state(struct request *q, struct span v)
 {
+	struct store_filter *f = &q->filter;
 	static const struct {
 		const char *name;
 		int state;
@@ -124,6 +129,7 @@ parse_state(struct store_filter *f, struct span v)
 		if (span_ieq(v, span_of(states[i].name))) {
 			f->state = states[i].state;
 			f->is_deferred = states[i].is_deferred;
+			q->only_active = states[i].state == ROW_READY && !states[i].is_deferred;
 			return true;
 		}
 	}
@@ -163,7 +169,7 @@ take_filter(struct request *q, struct span word)
 
 	span_next(&v, '=', &key);
 	if (span_eq(key, SPAN("state")))
-		return parse_state(f, v) ? NULL : "state= is one of deferred, active, held, corrupt, unknown";
+		return parse_state(q, v) ? NULL : "state= is one of deferred, active, held, corrupt, unknown";
 	if (span_eq(key, SPAN("older"))) {
 		if (!parse_age(v, &age))
 			return "older= takes a time like 90s, 30m, 2h, 5d";
@@ -256,7 +262,7 @@ put_rcpt(struct request *q, const struct row *row)
 	}
 	buf_printf(b, ",\"state\":\"%s\",\"attempts\":%u,\"next_due\":%llu,", row_state_name(row, e), row->attempts,
 		   (unsigned long long)(row->state == ROW_READY && row->attempts > 0 ? row->due_ms / 1000 : 0));
-	put_text(b, "site", row->lane);
+	put_text(b, "site", row->lane.n > 0 && row->lane.p[0] == WAITER_NAME_ANY[0] ? SPAN_NONE : row->lane);
 	if (row->esc.n > 0 || row->text.n > 0) {
 		buf_init(&reason, 2048);
 		if (row->reply != 0)
@@ -297,6 +303,7 @@ end_item(struct request *q)
 	if (q->number == 0)
 		return;
 	q->number = 0;
+	q->item_rcpts = 0;
 	if (!q->is_skipped) {
 		buf_puts(&q->item, "]}");
 		if (buf_check(&q->item) == 0)
@@ -321,11 +328,16 @@ list_row(struct request *q, const struct row *row)
 			q->messages++;
 			begin_item(q, row);
 		}
+	} else if (!q->is_skipped && q->item_rcpts == ITEM_RCPTS) {
+		end_item(q);
+		q->number = row->number;
+		begin_item(q, row);
 	} else if (!q->is_skipped) {
 		buf_putc(&q->item, ',');
 	}
 	if (!q->is_skipped) {
 		q->recipients++;
+		q->item_rcpts++;
 		put_rcpt(q, row);
 	}
 	return true;
@@ -568,11 +580,29 @@ finish(struct request *q)
 	store_flush(q->all->s->store);
 }
 
+static bool
+is_listing(const struct request *q)
+{
+	return q->verb == QUEUE_LIST || q->verb == QUEUE_SHOW;
+}
+
+static uint32_t
+page_rows(const struct request *q)
+{
+	return is_listing(q) || q->verb == QUEUE_CAT ? LIST_ROWS : ORDER_ROWS;
+}
+
+static bool
+is_active(const struct request *q, const struct row *row)
+{
+	return strcmp(row_state_name(row, entry_find(&q->all->s->entries, row->number, row->index)), "active") == 0;
+}
+
 static void
 on_page(void *arg, const struct row *rows, uint32_t count)
 {
 	struct request *q = arg;
-	bool is_listing = q->verb == QUEUE_LIST || q->verb == QUEUE_SHOW, is_more = true;
+	bool is_more = true;
 
 	q->is_busy = false;
 	if (q->chan == NULL) {
@@ -586,12 +616,14 @@ on_page(void *arg, const struct row *rows, uint32_t count)
 	for (uint32_t i = 0; i < count && is_more; i++) {
 		q->after_number = rows[i].number;
 		q->after_index = rows[i].index;
-		if (is_listing)
+		if (q->only_active && !is_active(q, &rows[i]))
+			continue;
+		if (is_listing(q))
 			is_more = list_row(q, &rows[i]);
 		else
 			order_row(q, &rows[i]);
 	}
-	q->is_last_page = !is_more || count < PAGE_ROWS;
+	q->is_last_page = !is_more || count < page_rows(q);
 	if (q->is_last_page)
 		finish(q);
 	else if (q->items >= ITEMS_PER_MORE)
@@ -604,7 +636,18 @@ static void
 next_page(struct request *q)
 {
 	q->is_busy = true;
-	store_list(q->all->s->store, &q->filter, q->after_number, q->after_index, PAGE_ROWS, on_page, q);
+	store_list(q->all->s->store, &q->filter, q->after_number, q->after_index, page_rows(q), on_page, q);
+}
+
+/* What is wrong with a request, NULL: nothing. */
+static const char *
+take_query(struct request *q, const struct msg_queue_query *m)
+{
+	if (m->verb >= QUEUE_VERB_COUNT)
+		return "unknown order";
+	if (!m->is_admin && m->verb != QUEUE_LIST && m->verb != QUEUE_SHOW)
+		return "only root and members of group postern may do this";
+	return take_filters(q, m->filters);
 }
 
 void
@@ -627,8 +670,8 @@ requests_on_query(struct requests *r, struct chan *c, const struct msg_queue_que
 		send_done(q, E_AGAIN, "too many requests at a time; try again");
 		return;
 	}
-	if (m->verb >= QUEUE_VERB_COUNT || (why = take_filters(q, m->filters)) != NULL) {
-		send_done(q, E_SYNTAX, m->verb >= QUEUE_VERB_COUNT ? "unknown order" : why);
+	if ((why = take_query(q, m)) != NULL) {
+		send_done(q, E_SYNTAX, why);
 		return;
 	}
 	q->filter.has_uid = !m->is_admin;
