@@ -176,6 +176,8 @@ ask_end(struct sched *s, struct ask *a)
 	w->asked--;
 	if (a->from != NULL) {
 		a->from->asked--;
+		/* Its rows may all belong to other lanes by now: then nothing else asks for the next ones. */
+		lane_kick(a->from);
 		lane_unref(a->from);
 	}
 	arena_clear(&a->arena);
