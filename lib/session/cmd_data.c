@@ -232,7 +232,8 @@ message_end(struct session *s)
 	r = t->error;
 	if (r == 0 && t->watch.hops > s->conf->hop_limit)
 		r = E_LOOP;
-	if (r == 0 && t->is_streaming) {
+	/* The last piece may be what makes it too long to be kept. */
+	if (r == 0 && (t->is_streaming || t->content.n > SESSION_CONTENT_MAX)) {
 		if (content_flush(s) == STEP_WAIT)
 			return STEP_WAIT;
 		r = t->error;

@@ -91,6 +91,9 @@ on_submit(void *arg, const struct session_message *m)
 	/* Never in the middle of something else, never twice. */
 	if (d->commit_is_open || d->room_is_open || d->rcpt_is_open || m->qid != d->qid)
 		abort();
+	/* What does not fit into one message to qmgr. */
+	if (m->content.n > SESSION_CONTENT_MAX)
+		abort();
 	d->msg = m;
 	d->commit_is_open = true;
 }

@@ -153,6 +153,41 @@ START_TEST(long_message_is_streamed_whole)
 }
 END_TEST
 
+/* Text and dot in one read: the piece that makes it too long to be kept is also its last. */
+START_TEST(message_just_too_long_to_be_kept_is_streamed)
+{
+	static const size_t sizes[] = { 65534, 65535, 65536, 65537, 65538, 70000, 81919, 81920, 81921, 98304 };
+
+	for (size_t i = 0; i < 4 * UNIT_COUNT(sizes); i++) {
+		struct span text = span_sub(big_message(2200), 0, sizes[i / 4] - 2);
+		struct driver d;
+		struct buf in;
+		char head[64];
+
+		buf_init(&in, 1 << 20);
+		driver_init(&d);
+		d.is_async = true;
+		d.room_every = (unsigned)(i / 2 % 2);
+		driver_start(&d);
+		driver_feed(&d, SPAN(ENVELOPE), 0);
+		if (i % 2 == 0)
+			driver_feed(&d, SPAN("DATA\r\n"), 0);
+		else
+			buf_printf(&in, "BDAT %zu LAST\r\n", text.n + 2);
+		buf_put_span(&in, text);
+		buf_puts(&in, i % 2 == 0 ? "\r\n.\r\n" : "\r\n");
+		driver_feed(&d, buf_span(&in), 0);
+		ck_assert_uint_eq(d.stored, 1);
+		snprintf(head, sizeof(head), "from=a@b proto=ESMTP%s to=c@d\n", sizes[i / 4] > SESSION_CONTENT_MAX ? " streamed" : "");
+		ck_assert(span_starts(buf_span(&d.mail), span_of(head)));
+		unit_eq(span_sub(buf_span(&d.mail), strlen(head), text.n), text);
+		ck_assert_uint_eq(d.mail.n, strlen(head) + sizes[i / 4]);
+		driver_clear(&d);
+		buf_clear(&in);
+	}
+}
+END_TEST
+
 START_TEST(stream_that_is_lost_is_told_at_the_end)
 {
 	for (int how = 0; how < 3; how++) {
@@ -292,6 +327,7 @@ main(void)
 	UNIT_TEST(s, commit_without_answer_is_deferred_and_forgotten);
 	UNIT_TEST(s, no_mail_is_taken_while_the_queue_is_closed);
 	UNIT_TEST(s, long_message_is_streamed_whole);
+	UNIT_TEST(s, message_just_too_long_to_be_kept_is_streamed);
 	UNIT_TEST(s, stream_that_is_lost_is_told_at_the_end);
 	UNIT_TEST(s, time_of_the_server_is_not_the_clients);
 	UNIT_TEST(s, ehlo_ends_a_transaction_with_all_it_held);
