@@ -321,3 +321,49 @@ def test_swaks(server):
     assert b"Subject: from swaks" in server.maildir("b").wait(1)[0]
     done = swaks(server, "--to", "nobody@local.example")
     assert done.returncode != 0 and "550 5.1.1" in done.stdout
+
+
+# ---- reload and stop ----
+
+def test_reload_keeps_sessions_and_gives_new_ones_the_new_options(make_server):
+    server = make_server()
+    old = ready(server)
+    old.mail("a@client.example")
+    server.write_conf({"limits": {"message_size": "2M"}})
+    server.reload()
+    new = ready(server)
+    assert new.extensions["SIZE"] == str(2 << 20)
+    old.rcpt("user@local.example")
+    old.data(message(subject="across the reload"))
+    old.ehlo()
+    assert old.extensions["SIZE"] == str(35 << 20)
+    old.quit()
+    assert b"across the reload" in server.maildir("user").wait(1)[0]
+    new.quit()
+
+
+def test_no_connection_is_refused_during_reloads(make_server):
+    server = make_server()
+    for i in range(3):
+        server.reload(wait=False)
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            with server.smtp() as c:
+                c.ehlo()
+                c.expect("NOOP", 250)
+
+
+def test_stop_lets_a_transaction_finish(make_server):
+    server = make_server()
+    busy, idle = ready(server), ready(server)
+    busy.mail("a@client.example")
+    busy.rcpt("user@local.example")
+    server.process.send_signal(15)
+    assert idle.read_reply().code == 421
+    busy.expect("DATA", 354)
+    busy.send(b"Subject: last\r\n\r\nx\r\n.\r\n")
+    assert busy.read_reply().code == 250
+    assert busy.read_reply().code == 421
+    assert server.stop() == 0
+    server.start()
+    assert b"Subject: last" in server.maildir("user").wait(1)[0]
