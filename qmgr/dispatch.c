@@ -12,6 +12,7 @@
 enum {
 	MAILBOX_SESSIONS = 64,          /* of the mailbox process: each may wait for one fsync */
 	MAILBOX_SESSIONS_PER_LANE = 2,
+	QUICK_MS = 2000,                /* a message that takes longer is a slow one */
 	CLOSING_MAX = 16,               /* sessions being closed to make room */
 	RUN_MAX = 2000                  /* lanes looked at in one turn of the loop */
 };
@@ -46,13 +47,15 @@ has_share(const struct sched *s, const struct pool_state *p, enum pool pool, enu
 
 /* --- sessions -------------------------------------------------------------------------------- */
 
+/* Does it take one more job when it has `jobs`? Behind one that takes long nothing is queued. */
 static bool
-session_has_room(const struct session *x)
+session_has_room(const struct session *x, uint32_t jobs)
 {
 	uint64_t most = x->lane->limits != NULL ? x->lane->limits->messages_per_connection : 1;
 
-	return x->stage == STAGE_UP && x->job_count < JOBS_PER_SESSION && x->messages < most && !x->courier->is_alone &&
-	       !chan_is_full(x->courier->chan);
+	if (x->stage != STAGE_UP || x->job_count != jobs || x->messages >= most || x->courier->is_alone)
+		return false;
+	return !chan_is_full(x->courier->chan) && (jobs == 0 || clock_mono_ms() - x->busy_since_ms < QUICK_MS);
 }
 
 static void
@@ -184,6 +187,7 @@ session_job_ended(struct session *x, bool is_up)
 		if (!x->courier->is_alone)
 			x->lane->s->pools[x->lane->pool].closing_count++;
 	}
+	x->busy_since_ms = clock_mono_ms();
 	lane_kick(x->lane);
 	if (x->courier->is_alone)
 		session_close(x);
@@ -260,21 +264,37 @@ dispatch_session_state(struct sched *s, struct courier *c, const struct msg_sess
 
 /* --- feeding --------------------------------------------------------------------------------- */
 
-/* Give the lane's sessions as much as they take. */
 static void
-lane_feed(struct lane *l)
+feed_sessions(struct lane *l, uint32_t jobs)
 {
 	LIST_EACH_SAFE(it, tmp, &l->sessions) {
 		struct session *x = LIST_ENTRY(it, struct session, in_lane);
 
-		while (session_has_room(x) && lane_ready(l) > 0 && lane_rate_wait_us(l) == 0) {
-			session_idle_end(x);
-			lane_rate_take(l);
-			x->messages++;
-			job_start(x, lane_pop(l));
-		}
-		session_rest(x);
+		if (lane_ready(l) == 0 || lane_rate_wait_us(l) > 0)
+			return;
+		if (!session_has_room(x, jobs))
+			continue;
+		session_idle_end(x);
+		if (x->job_count == 0)
+			x->busy_since_ms = clock_mono_ms();
+		lane_rate_take(l);
+		x->messages++;
+		job_start(x, lane_pop(l));
 	}
+}
+
+/* Give the lane's sessions what they take: one message each; one more that waits, so that the connection never idles,
+ * only when there can be no further connection: behind a slow message it would wait for nothing. */
+static void
+lane_feed(struct lane *l)
+{
+	struct pool_state *p = &l->s->pools[l->pool];
+
+	feed_sessions(l, 0);
+	if (l->session_count >= lane_limit(l) || p->session_count >= pool_limit(l->s, l->pool))
+		feed_sessions(l, 1);
+	LIST_EACH_SAFE(it, tmp, &l->sessions)
+		session_rest(LIST_ENTRY(it, struct session, in_lane));
 }
 
 /* Does the lane want one more session, and as what? */
@@ -292,7 +312,10 @@ lane_wants(const struct lane *l)
 		return WANT_NEW;
 	if (l->session_count == 0)
 		return WANT_FIRST;
-	return l->opening_count < lane_ready(l) ? WANT_MORE : WANT_NOTHING;
+	/* Not more at a time than stand already: a burst that one connection does quickly opens no twenty. */
+	if (l->opening_count >= lane_ready(l) || l->opening_count >= l->session_count - l->opening_count)
+		return WANT_NOTHING;
+	return WANT_MORE;
 }
 
 void

@@ -188,10 +188,9 @@ struct session {
 	uint32_t messages;              /* jobs given in all */
 	bool has_outcome;               /* some recipient's fate was asked for */
 	uint64_t opened_ms;             /* wall clock */
+	uint64_t busy_since_ms;         /* monotonic: of the job that runs */
 	struct timer timer;             /* idle */
 };
-
-#define JOBS_PER_SESSION 2
 
 /* What is kept of a message while its job runs: the envelope with the recipients of the job only, in its order. */
 struct mail {

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """When mail is tried, over how many connections, and when it is given up."""
+import os
 import re
 import signal
 import socket
@@ -297,3 +298,73 @@ def test_a_restarted_qmgr_delivers_nothing_twice(make_server, make_hop):
     server.wait_empty()
     time.sleep(0.5)
     assert len(hop.messages) == 1
+
+
+def test_a_message_that_crashes_delivery_three_times_alone_is_held(make_server, make_hop):
+    hop = make_hop()
+    hop.on["DATA_END"] = lambda s, line: HANG if "evil" in [c for c in s.commands if c.startswith("MAIL")][-1] else None
+    server = make_server({"workers": {"delivery": 1}, **relay(hop)})
+    qid = send(server, "u@hop.example", sender="evil@client.example")
+
+    def under_way():
+        return [s for s in hop.sessions if not s.is_gone() and s.commands[-1].startswith(("DATA", "BDAT")) and
+                "evil" in [c for c in s.commands if c.startswith("MAIL")][-1]]
+
+    for crash in range(4):
+        wait_until(under_way, 20, f"message under way after {crash} crashes")
+        # Mail of others goes on all the time.
+        send(server, f"v{crash}@hop.example")
+        wait_until(lambda: len(hop.messages) > crash, 20, "mail of others")
+        gone = under_way()
+        # The newest process is the one for it alone.
+        os.kill(server.pids("delivery")[-1], signal.SIGSEGV)
+        wait_until(lambda: not any(s in gone for s in under_way()), 20, "the process is gone")
+    server.wait_log(rf"held .*qid={qid}")
+    server.wait_log("crashed a delivery process 3 times alone")
+    assert [(m["queue_id"], m["state"]) for m in server.queue()] == [(qid, "held")]
+    hop.on.clear()
+    server.postern("queue", "release", qid)
+    server.wait_log(rf"delivered .*qid={qid}")
+    server.wait_empty()
+    wait_until(lambda: len(server.pids("delivery")) == 1, 10, "the process for it alone is stopped")
+
+
+def test_a_delivery_process_that_does_not_tell_its_inventory_is_killed(make_server, make_hop):
+    hop = make_hop()
+    hop.on["DATA_END"] = HANG
+    server = make_server({"workers": {"delivery": 1}, **relay(hop)})
+    qid = send(server, "u@hop.example")
+    wait_until(lambda: any(c.startswith(("DATA", "BDAT")) for s in hop.sessions for c in s.commands), 10, "under way")
+    stopped = server.pids("delivery")[0]
+    os.kill(stopped, signal.SIGSTOP)
+    pid = server.kill("qmgr")
+    server.wait_new_pid("qmgr", pid)
+    hop.on.clear()
+    server.wait_new_pid("delivery", stopped, 20)
+    server.wait_log(rf"delivered .*qid={qid}", 20)
+    server.wait_empty()
+
+
+def test_a_newcomer_does_not_wait_behind_sites_that_hang(make_server, make_hop):
+    good = make_hop()
+    silent = socket.create_server(("0.0.0.0", 0))
+    port = silent.getsockname()[1]
+    # Sites of their own by another address of the loopback network.
+    sites = {f'domain "h{i}.example"': {"class": "relay", "next_hop": f"[127.0.1.{i + 1}]:{port}"} for i in range(40)}
+    server = make_server({"limits": {"sessions": 8}, "timeouts": {"greeting": "1s"}, "retry": {"first": "1h"},
+                          **relay(good), **sites})
+    for i in range(40):
+        send(server, f"u@h{i}.example")
+    wait_until(lambda: server.stats()["delivery"]["sessions"] == 2, 10, "a quarter of all connections hangs")
+    start = time.monotonic()
+    send(server, "u@hop.example")
+    good.wait(1)
+    # Two at a time, a second each: in the order of arrival it would be 20 seconds.
+    assert time.monotonic() - start < 6
+    # Now it is known, and its mail needs no share of first contacts.
+    start = time.monotonic()
+    for i in range(20):
+        send(server, f"u{i}@hop.example")
+    good.wait(21)
+    assert time.monotonic() - start < 3
+    silent.close()
