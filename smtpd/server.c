@@ -25,13 +25,15 @@
 
 enum {
 	BEAT_MS = 1000,
-	SPARE_FDS = 32,         /* descriptors that are no connections */
-	LAST_MS = 1000          /* before the grace ends: whoever is left is told 421 */
+	OPEN_BEATS = 3, /* at most so long after the start do clients wait for router and qmgr */
+	SPARE_FDS = 32, /* descriptors that are no connections */
+	LAST_MS = 1000  /* before the grace ends: whoever is left is told 421 */
 };
 
 struct port {
 	struct list node;
 	struct listener listener;
+	int fd; /* not watched yet; -1: the listener's */
 	char *name;
 	bool is_submission;
 };
@@ -44,7 +46,10 @@ struct server {
 	struct list ports;
 	struct timer beat, grace;
 	uint64_t memory_bytes;
+	unsigned beats;
 	int table_fd;
+	/* Clients are taken as soon as there is somebody to ask: the first ones after "ready" are not told 451. */
+	bool is_open, has_router, has_intake;
 	bool is_stopping, is_last_call, is_exiting;
 };
 
@@ -95,6 +100,8 @@ server_prepare(struct svc *svc)
 	return 0;
 }
 
+static void open_ports(struct server *s);
+
 static void
 on_beat(void *arg)
 {
@@ -102,6 +109,8 @@ on_beat(void *arg)
 
 	clients_beat(s->clients, clock_mono_ms());
 	timer_start(&s->beat, BEAT_MS);
+	if (s->beats <= OPEN_BEATS && s->beats++ == OPEN_BEATS)
+		open_ports(s);
 }
 
 static void
@@ -148,12 +157,14 @@ server_start(struct svc *svc)
 	struct rlimit files = { .rlim_cur = 1024 };
 
 	(void)getrlimit(RLIMIT_NOFILE, &files);
-	s->env = (struct conn_env){ .conf = svc->conf, .session_conf = &s->session_conf, .on_empty = on_empty, .arg = s };
+	s->env = (struct conn_env){
+		.conf = svc->conf, .session_conf = &s->session_conf, .on_empty = on_empty, .arg = s
+	};
 	list_init(&s->env.conns);
 	stream_set_init(&s->env.streams, svc->loop);
 	s->env.timers = timer_set_new(svc->loop);
 	policy_init(&s->env.policy, svc->conf, s->clients, s->memory_bytes,
-		    clip32(files.rlim_cur > 2 * SPARE_FDS ? files.rlim_cur - SPARE_FDS : SPARE_FDS));
+	    clip32(files.rlim_cur > 2 * SPARE_FDS ? files.rlim_cur - SPARE_FDS : SPARE_FDS));
 	verdicts_init(&s->env.verdicts);
 	submit_init(&s->env.submit, svc->slot);
 	timer_init(&s->beat, s->env.timers, on_beat, s);
@@ -177,14 +188,24 @@ server_on_conf(struct svc *svc, struct conf *old)
 /* ---- siblings ---- */
 
 static void
+open_when_connected(struct server *s)
+{
+	if (s->has_router && s->has_intake)
+		open_ports(s);
+}
+
+static void
 server_on_peer(struct svc *svc, struct chan *c)
 {
 	struct server *s = svc->data;
 
-	if (chan_kind(c) == PROC_ROUTER)
+	if (chan_kind(c) == PROC_ROUTER) {
 		verdicts_router_up(&s->env.verdicts, c);
-	else if (chan_kind(c) == PROC_QMGR)
+		s->has_router = true;
+		open_when_connected(s);
+	} else if (chan_kind(c) == PROC_QMGR) {
 		submit_qmgr_up(&s->env.submit, c);
+	}
 }
 
 static void
@@ -221,14 +242,17 @@ from_router(struct server *s, enum msg_type type, const union msg_any *msg)
 static void
 from_qmgr(struct server *s, enum msg_type type, const union msg_any *msg)
 {
-	if (type == MSG_MSG_STORED)
+	if (type == MSG_MSG_STORED) {
 		submit_stored(&s->env.submit, msg->msg_stored.qid);
-	else if (type == MSG_MSG_REFUSED)
+	} else if (type == MSG_MSG_REFUSED) {
 		submit_refused(&s->env.submit, msg->msg_refused.qid, msg->msg_refused.code);
-	else if (type == MSG_STREAM_CREDIT)
+	} else if (type == MSG_STREAM_CREDIT) {
 		submit_credit(&s->env.submit, msg->stream_credit.qid, msg->stream_credit.bytes);
-	else if (type == MSG_INTAKE_STATE)
+	} else if (type == MSG_INTAKE_STATE) {
 		submit_intake_state(&s->env.submit, &msg->intake_state);
+		s->has_intake = true;
+		open_when_connected(s);
+	}
 }
 
 static void
@@ -279,12 +303,36 @@ is_submission(const struct conf *conf, const char *name)
 }
 
 static void
+watch_port(struct server *s, struct port *p)
+{
+	int fd = p->fd;
+
+	p->fd = -1;
+	if (listener_open(&p->listener, s->svc->loop, s->env.timers, fd, s, on_accept) < 0)
+		die_temp("listen \"%s\" cannot be watched", p->name);
+	p->listener.on_closed = port_closed;
+	p->listener.yields = yields;
+}
+
+static void
+open_ports(struct server *s)
+{
+	if (s->is_open)
+		return;
+	s->is_open = true;
+	LIST_EACH (it, &s->ports)
+		watch_port(s, LIST_ENTRY(it, struct port, node));
+}
+
+static void
 server_on_listen(struct svc *svc, const char *name, const char *address, uint16_t port, int fd)
 {
 	struct server *s = svc->data;
 	struct port *p;
 	int on = 1;
 
+	(void)address;
+	(void)port;
 	if (s->is_stopping) {
 		fd_close(&fd);
 		return;
@@ -294,11 +342,10 @@ server_on_listen(struct svc *svc, const char *name, const char *address, uint16_
 	p = mem_zalloc(sizeof(*p));
 	p->name = mem_strdup(name);
 	p->is_submission = is_submission(svc->conf, name);
-	if (listener_open(&p->listener, svc->loop, s->env.timers, fd, s, on_accept) < 0)
-		die_temp("listen \"%s\": %s port %u cannot be watched", name, address, port);
-	p->listener.on_closed = port_closed;
-	p->listener.yields = yields;
+	p->fd = fd;
 	list_push_back(&s->ports, &p->node);
+	if (s->is_open)
+		watch_port(s, p);
 }
 
 static void
@@ -308,7 +355,12 @@ close_ports(struct server *s)
 		struct port *p = LIST_ENTRY(s->ports.next, struct port, node);
 
 		list_remove(&p->node);
-		listener_close(&p->listener);
+		if (p->fd < 0) {
+			listener_close(&p->listener);
+			continue;
+		}
+		fd_close(&p->fd);
+		port_closed(s, &p->listener);
 	}
 }
 

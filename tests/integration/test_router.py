@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Where mail goes, seen from outside: what is accepted at RCPT, where it arrives, and what `postern route` says of it."""
 import os
+import threading
 import time
 
 import pytest
@@ -379,6 +380,32 @@ def test_killed_router_comes_back_with_its_tables(make_server):
         c.ehlo()
         c.send_mail(OURS, "user@local.example", message("after"))
     server.maildir("user").wait(1)
+
+
+def test_first_clients_are_served_however_early_they_come(make_server):
+    """The port is bound before router and qmgr can be asked: clients wait for these, and are not told 451."""
+    server = make_server(start=False)
+    replies = []
+
+    def client():
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            try:
+                with server.smtp() as c:
+                    c.ehlo()
+                    replies.extend(r.code for r in c.pipeline(["MAIL FROM:<a@client.example>", "RCPT TO:<user@local.example>"]))
+                    return
+            except OSError:
+                time.sleep(0.001)
+    for _ in range(3):
+        threads = [threading.Thread(target=client) for _ in range(8)]
+        for t in threads:
+            t.start()
+        server.start()
+        for t in threads:
+            t.join()
+        server.stop()
+    assert replies == [250] * 48
 
 
 # -- postern route --
