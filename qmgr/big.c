@@ -146,6 +146,8 @@ submit(struct big *b, enum big_work work, struct span data)
 		j->n = data.n;
 	}
 	b->jobs++;
+	/* Writing zeros into a new segment gives way. */
+	atomic_store(&b->sp->space.is_busy, true);
 	return j;
 }
 

@@ -66,7 +66,7 @@ take_segment(struct rebuild *rb, struct segment *seg)
 static int
 take_all(struct rebuild *rb)
 {
-	struct segment **segs = mem_array(rb->sp->segs.count + 1, sizeof(*segs));
+	struct segment **segs = mem_array(rb->sp->segs.count + 1, sizeof(struct segment *));
 	size_t n = 0;
 	int r = 0;
 
@@ -78,7 +78,7 @@ take_all(struct rebuild *rb)
 		else
 			log_warn("segments/%u.seg: the header is damaged and queue.db is lost; it is left as it is", seg->number);
 	}
-	qsort(segs, n, sizeof(*segs), by_batch);
+	qsort(segs, n, sizeof(struct segment *), by_batch);
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = take_segment(rb, segs[i]);
 	mem_free(segs);

@@ -89,7 +89,7 @@ choose_segments(struct scan *sc, const struct store_cursor *from)
 
 		if (seg->state != SEGMENT_FULL)
 			continue;
-		if (seg->first_batch == 0 && seg->live_messages == 0 && (r = look_for_first(sp, seg)) < 0)
+		if (seg->first_batch == 0 && (r = look_for_first(sp, seg)) < 0)
 			return r;
 		if (seg->first_batch == 0 && seg->live_messages == 0)
 			seg->state = SEGMENT_EMPTY;
@@ -359,7 +359,7 @@ scan_log(struct spool *sp, const struct store_cursor *from, struct buf *what_out
 	int r = choose_segments(&sc, from);
 
 	for (size_t i = 0; i < sc.seg_count && r == 0; i++) {
-		bool is_start = sc.segs[i] == start && start->salt == from->salt;
+		bool is_start = start != NULL && sc.segs[i] == start && start->salt == from->salt;
 
 		r = scan_segment(&sc, sc.segs[i], is_start ? from->offset : 0);
 	}

@@ -60,6 +60,8 @@ struct segments {
  * version, and nothing was touched. E_IO... */
 int segments_open(struct segments *s, int dir_fd, uint64_t segment_bytes, char name_out[32]) MUST_CHECK;
 void segments_close(struct segments *s);
+/* A file that was made or found; state and salt are the caller's to set. */
+struct segment *segments_add(struct segments *s, uint32_t number);
 struct segment *segments_find(struct segments *s, uint32_t number);
 /* What later headers repeat. */
 void segments_note(struct segments *s, uint64_t cursor, uint64_t next_number, uint64_t next_batch);
@@ -73,6 +75,8 @@ int segments_make(struct segments *s, bool is_zeroed, bool (*stop)(void *arg), v
 int segments_retire(struct segments *s, struct segment *seg) MUST_CHECK;
 /* Nobody may take this empty one any more: it is going to be removed. False: it is taken. */
 bool segments_withdraw(struct segments *s, struct segment *seg);
+/* Its file is not there any more. */
+void segments_forget(struct segments *s, struct segment *seg);
 /* Remove the file of a segment that was withdrawn. */
 int segments_remove(struct segments *s, struct segment *seg) MUST_CHECK;
 /* Try a write and a sync: the header of an empty segment, or a new file. */

@@ -140,6 +140,8 @@ void spool_free(struct spool **sp);
 void spool_set_conf(struct spool *sp, uint64_t min_free_bytes, uint64_t message_bytes);
 /* The intakes have told what they still hold: queue ids of the scan are no longer asked for. */
 void spool_forget_known(struct spool *sp);
+/* spool_start.c: all of spool_new() that may fail. */
+int spool_start(struct spool *sp, const struct store_hooks *hooks, struct buf *what_out) MUST_CHECK;
 /* A batch is durable or refused (commit). */
 void spool_on_batch(void *arg, struct batch *b);
 /* Is this queue id stored, or on its way? Looks at the log and in queue.db. done: later, or before it returns. */

@@ -47,7 +47,6 @@ struct store {
 	uint64_t last_ms;               /* end of the last job */
 	size_t backlog;
 	bool is_full;
-	bool is_draining;
 	struct store_counts counts;
 	struct store_stats stats;
 };
@@ -170,7 +169,7 @@ submit(struct store *st)
 
 	if (st->thread == NULL || st->running != NULL || (j->ops == NULL && j->queries == NULL))
 		return;
-	if (j->ops == NULL || st->is_draining || j->op_count >= STORE_JOB_OPS)
+	if (j->ops == NULL || j->op_count >= STORE_JOB_OPS)
 		due_ms = 0;
 	else if (j->queries != NULL && st->last_ms + STORE_HASTE_MS < due_ms)
 		due_ms = st->last_ms + STORE_HASTE_MS;
@@ -562,16 +561,6 @@ store_run(struct store *st, struct uv_loop_s *loop, struct timer_set *timers)
 	timer_init(&st->timer, timers, on_timer, st);
 	st->thread = worker_new(loop, "store");
 	submit(st);
-}
-
-void
-store_drain(struct store *st)
-{
-	st->is_draining = true;
-	submit(st);
-	while (st->running != NULL && !st->is_full)
-		worker_drain(st->thread);
-	st->is_draining = false;
 }
 
 static void

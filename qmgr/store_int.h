@@ -8,7 +8,7 @@
 #include "base/map.h"
 #include "qmgr/store_own.h"
 
-/* Between the files of the store: store.c (loop side), store_db.c (open, statements), store_txn.c (ops), store_lane.c
+/* Between the files of the store: store.c (loop side), store_db.c (open, statements), store_txn.c and store_log.c (ops), store_lane.c
  * (lanes), store_query.c (queries). */
 
 /* ---- what waits ---- */
@@ -176,6 +176,15 @@ void *db_rowed(struct db *db, uint32_t rcpt_count);
 /* Apply ops in one transaction. 0: durable; else db->err, nothing was changed, and the same ops may be given again. */
 int db_transaction(struct db *db, struct op *ops) MUST_CHECK;
 void db_apply(struct db *db, struct op *op);
+void db_apply_cursor(struct db *db, const struct op *op);
+void db_apply_segment(struct db *db, const struct op *op);
+void db_apply_key(struct db *db, struct op *op);
+void db_apply_move(struct db *db, const struct op *op);
+void db_apply_floor(struct db *db, const struct op *op);
+/* A message that may be finished now: its row goes if so. */
+void db_settle(struct db *db, uint64_t number);
+/* A message row leads to a segment (delta 1) or does so no more (-1). */
+void db_count_live(struct db *db, uint32_t segment, uint32_t length, int delta);
 struct store_change *db_change(struct db *db, uint64_t number);
 /* A new row of rcpt; lane and message row exist. */
 void db_insert_row(struct db *db, const struct row *row, int64_t lane, uint64_t born_ms, bool is_null_sender);

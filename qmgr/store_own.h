@@ -53,8 +53,6 @@ int store_open(const char *name, bool is_new, bool is_suspicious, const struct s
 	       struct buf *what_out, struct store **out) MUST_CHECK;
 void store_run(struct store *st, struct uv_loop_s *loop, struct timer_set *timers);
 void store_free(struct store **st);
-/* Commit everything and wait for it; callbacks are called. After store_run(). */
-void store_drain(struct store *st);
 
 /* 0 if all questions so far could be answered. */
 int store_start_check(struct store *st, struct buf *what_out) MUST_CHECK;
