@@ -27,26 +27,26 @@
 
 enum {
 	TABLE_BYTES = 1 << 20,
-	LANES = 14,             /* more workers than that share lanes */
+	LANES = 14, /* more workers than that share lanes */
 	WAYS = 8,
 	SETS = TABLE_BYTES / 64 / WAYS - 1
 };
 
 struct lane {
-	_Atomic uint32_t id;            /* slot of the worker + 1, 0: free */
+	_Atomic uint32_t id; /* slot of the worker + 1, 0: free */
 	_Atomic uint32_t connections;
 	_Atomic uint64_t beat_ms;
 };
 
 struct header {
-	_Atomic uint64_t hash_key[2];   /* 0: not yet made */
+	_Atomic uint64_t hash_key[2]; /* 0: not yet made */
 	struct lane lanes[LANES];
 };
 
 struct entry {
-	_Atomic uint64_t key;           /* 0: free */
+	_Atomic uint64_t key; /* 0: free */
 	_Atomic uint64_t empty_us[CLIENT_RATE_COUNT];
-	_Atomic uint32_t used_s;        /* last use, for eviction */
+	_Atomic uint32_t used_s; /* last use, for eviction */
 	_Atomic uint16_t counts[LANES];
 };
 
@@ -70,8 +70,8 @@ is_alive(const struct lane *l, uint64_t now_ms)
 {
 	uint64_t beat = atomic_load_explicit(&l->beat_ms, memory_order_relaxed);
 
-	return atomic_load_explicit(&l->id, memory_order_relaxed) != 0 && beat + CLIENTS_SILENT_MS > now_ms &&
-	       beat <= now_ms + CLIENTS_SILENT_MS;
+	return atomic_load_explicit(&l->id, memory_order_relaxed) != 0 &&
+	    beat + CLIENTS_SILENT_MS > now_ms && beat <= now_ms + CLIENTS_SILENT_MS;
 }
 
 /* The counts of a worker that is no more are void. */
@@ -81,7 +81,8 @@ clean_lane(struct clients *c)
 	atomic_store(&c->t->header.lanes[c->lane].connections, 0);
 	for (unsigned s = 0; s < SETS; s++)
 		for (unsigned w = 0; w < WAYS; w++)
-			atomic_store_explicit(&c->t->sets[s][w].counts[c->lane], 0, memory_order_relaxed);
+			atomic_store_explicit(
+			    &c->t->sets[s][w].counts[c->lane], 0, memory_order_relaxed);
 }
 
 /* Our own lane of before, else a dead one. */
@@ -98,7 +99,8 @@ take_lane(struct clients *c, uint32_t id, uint64_t now_ms)
 	}
 	for (unsigned i = 0; i < LANES && c->lane == LANES; i++) {
 		was = atomic_load(&lanes[i].id);
-		if (!is_alive(&lanes[i], now_ms) && atomic_compare_exchange_strong(&lanes[i].id, &was, id))
+		if (!is_alive(&lanes[i], now_ms) &&
+		    atomic_compare_exchange_strong(&lanes[i].id, &was, id))
 			c->lane = i;
 	}
 	if (c->lane == LANES) {
@@ -182,7 +184,8 @@ clients_total(const struct clients *c, uint64_t now_ms)
 
 	for (unsigned i = 0; i < LANES; i++)
 		if (i == c->lane || is_alive(&c->t->header.lanes[i], now_ms))
-			n += atomic_load_explicit(&c->t->header.lanes[i].connections, memory_order_relaxed);
+			n += atomic_load_explicit(
+			    &c->t->header.lanes[i].connections, memory_order_relaxed);
 	return n;
 }
 
@@ -200,7 +203,8 @@ bool
 clients_has_more(const struct clients *c, uint64_t now_ms)
 {
 	const struct lane *lanes = c->t->header.lanes;
-	uint32_t own = atomic_load_explicit(&lanes[c->lane].connections, memory_order_relaxed), workers = 0, share;
+	uint32_t own = atomic_load_explicit(&lanes[c->lane].connections, memory_order_relaxed),
+		 workers = 0, share;
 
 	for (unsigned i = 0; i < LANES; i++)
 		workers += i == c->lane || is_alive(&lanes[i], now_ms);
@@ -293,7 +297,8 @@ clients_disconnect(struct clients *c, uint64_t key)
 }
 
 bool
-clients_may(struct clients *c, uint64_t key, enum client_rate which, const struct conf_rate *rate, uint64_t now_ms)
+clients_may(struct clients *c, uint64_t key, enum client_rate which, const struct conf_rate *rate,
+    uint64_t now_ms)
 {
 	uint64_t now_us = now_ms * 1000, each_us, window_us, empty_us, next;
 	struct entry *e;

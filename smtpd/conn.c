@@ -107,7 +107,8 @@ check_rcpt(void *arg, const struct smtp_addr *rcpt, struct span sender, struct s
 
 	if ((r = policy_recipient(&env->policy, &c->who, c->session.now_ms)) < 0)
 		return r;
-	return verdicts_ask(&env->verdicts, &c->question, rcpt, sender, c->client.may_relay, c->session.now_ms, out);
+	return verdicts_ask(&env->verdicts, &c->question, rcpt, sender, c->client.may_relay,
+	    c->session.now_ms, out);
 }
 
 static void
@@ -144,8 +145,8 @@ drop_message(void *arg, uint64_t qid)
 	submit_drop(&c->env->submit, &c->submission);
 }
 
-static const struct session_ops session_ops = { may_mail, check_rcpt, new_message, stream_content, submit_whole,
-	drop_message, on_reject, on_received };
+static const struct session_ops session_ops = { may_mail, check_rcpt, new_message, stream_content,
+	submit_whole, drop_message, on_reject, on_received };
 
 /* ---- answers ---- */
 
@@ -228,7 +229,8 @@ send_replies(struct conn *c)
 	n = stream_send(&c->stream, buf_span(out));
 	buf_drop(out, n);
 	if (n > 0 || c->write_deadline_ms == 0)
-		c->write_deadline_ms = out->n > 0 ? clock_mono_ms() + c->env->conf->timeouts.write : 0;
+		c->write_deadline_ms =
+		    out->n > 0 ? clock_mono_ms() + c->env->conf->timeouts.write : 0;
 	/* An idle connection keeps no memory. */
 	if (out->n == 0 && c->session.txn == NULL)
 		buf_clear(out);
@@ -244,7 +246,9 @@ earlier(uint64_t a, uint64_t b)
 static void
 set_timer(struct conn *c)
 {
-	uint64_t due = earlier(earlier(c->session.deadline_ms, c->write_deadline_ms), c->close_deadline_ms), now;
+	uint64_t due = earlier(
+		     earlier(c->session.deadline_ms, c->write_deadline_ms), c->close_deadline_ms),
+		 now;
 
 	if (due == 0 || (timer_is_set(&c->timer) && c->timer.due_ms <= due))
 		return;
@@ -264,7 +268,8 @@ conn_update(struct conn *c)
 	do {
 		send_replies(c);
 		before = stream_rest(&c->stream).n;
-		if (before > 0 && !session_is_blocked(&c->session) && c->session.phase != PHASE_CLOSED)
+		if (before > 0 && !session_is_blocked(&c->session) &&
+		    c->session.phase != PHASE_CLOSED)
 			stream_again(&c->stream);
 	} while (!c->is_closing && stream_rest(&c->stream).n < before);
 	c->is_updating = false;
@@ -352,7 +357,8 @@ read_peer(struct conn *c, const struct sockaddr_storage *peer)
 		c->port = ntohs(v6->sin6_port);
 	}
 	if (c->who.family != 0)
-		(void)inet_ntop(c->who.family == 4 ? AF_INET : AF_INET6, c->who.addr, c->addr, sizeof(c->addr));
+		(void)inet_ntop(
+		    c->who.family == 4 ? AF_INET : AF_INET6, c->who.addr, c->addr, sizeof(c->addr));
 }
 
 /* Refused before there is a session. */
@@ -389,9 +395,12 @@ conn_accept(struct conn_env *env, int fd, const struct sockaddr_storage *peer, b
 	list_push_back(&env->conns, &c->node);
 	env->count++;
 	r = policy_connect(&env->policy, &c->who, now_ms);
-	c->client = (struct session_client){ .addr = c->addr, .sid = c->sid, .may_relay = c->who.is_trusted,
-		.is_normalizing = (c->who.is_trusted ? env->conf->bare_newline_trusted : env->conf->bare_newline) ==
-				  CONF_BARE_NEWLINE_NORMALIZE,
+	c->client = (struct session_client){ .addr = c->addr,
+		.sid = c->sid,
+		.may_relay = c->who.is_trusted,
+		.is_normalizing =
+		    (c->who.is_trusted ? env->conf->bare_newline_trusted
+				       : env->conf->bare_newline) == CONF_BARE_NEWLINE_NORMALIZE,
 		.needs_auth = is_submission };
 	session_init(&c->session, env->session_conf, &c->client, &session_ops, c);
 	log_debug_event(c, "connect");
@@ -407,7 +416,7 @@ conn_stop_all(struct conn_env *env)
 {
 	uint64_t now_ms = clock_mono_ms();
 
-	LIST_EACH_SAFE(it, tmp, &env->conns) {
+	LIST_EACH_SAFE (it, tmp, &env->conns) {
 		struct conn *c = LIST_ENTRY(it, struct conn, node);
 
 		session_stop(&c->session, now_ms);

@@ -9,7 +9,7 @@
 #include "smtpd/policy.h"
 
 enum {
-	CONNECTION_BYTES = 131072,      /* kept content, a stream's window, the kernel's buffers */
+	CONNECTION_BYTES = 131072, /* kept content, a stream's window, the kernel's buffers */
 	CONNECTIONS_MIN = 100,
 	CONNECTIONS_MAX = 100000
 };
@@ -39,12 +39,13 @@ policy_reconfigure(struct policy *p, const struct conf *conf, uint64_t memory_by
 			log_warn("relay_from: \"%s\" is no network and is ignored", nets->items[i]);
 	}
 	p->conf = conf;
-	p->connections_max = conf->limits.connections > 0 ? (uint32_t)conf->limits.connections :
-							    policy_connections_for(memory_bytes);
+	p->connections_max = conf->limits.connections > 0 ? (uint32_t)conf->limits.connections
+							  : policy_connections_for(memory_bytes);
 }
 
 void
-policy_init(struct policy *p, const struct conf *conf, struct clients *clients, uint64_t memory_bytes, uint32_t own_max)
+policy_init(struct policy *p, const struct conf *conf, struct clients *clients,
+    uint64_t memory_bytes, uint32_t own_max)
 {
 	*p = (struct policy){ .clients = clients, .own_max = own_max };
 	policy_reconfigure(p, conf, memory_bytes);
@@ -74,7 +75,8 @@ policy_connect(struct policy *p, struct policy_client *c, uint64_t now_ms)
 
 	c->is_trusted = is_trusted(p, c);
 	c->key = clients_key(p->clients, c->family, c->addr,
-			     (unsigned)(c->family == 4 ? conf->limits.client_ipv4_prefix : conf->limits.client_ipv6_prefix));
+	    (unsigned)(c->family == 4 ? conf->limits.client_ipv4_prefix
+				      : conf->limits.client_ipv6_prefix));
 	c->is_counted = true;
 	p->own++;
 	clients_total_add(p->clients, 1);
@@ -83,9 +85,13 @@ policy_connect(struct policy *p, struct policy_client *c, uint64_t now_ms)
 		return E_OVERLOAD;
 	if (c->is_trusted)
 		return 0;
-	if (conf->limits.connections_per_client > 0 && n > (uint32_t)conf->limits.connections_per_client)
+	if (conf->limits.connections_per_client > 0 &&
+	    n > (uint32_t)conf->limits.connections_per_client)
 		return E_CLIENT_CONNS;
-	return clients_may(p->clients, c->key, CLIENT_CONNECTIONS, &conf->limits.connection_rate, now_ms) ? 0 : E_CLIENT_RATE;
+	return clients_may(
+		   p->clients, c->key, CLIENT_CONNECTIONS, &conf->limits.connection_rate, now_ms)
+	    ? 0
+	    : E_CLIENT_RATE;
 }
 
 void
@@ -102,7 +108,8 @@ policy_disconnect(struct policy *p, struct policy_client *c)
 int
 policy_message(struct policy *p, const struct policy_client *c, uint64_t now_ms)
 {
-	if (c->is_trusted || clients_may(p->clients, c->key, CLIENT_MESSAGES, &p->conf->limits.message_rate, now_ms))
+	if (c->is_trusted ||
+	    clients_may(p->clients, c->key, CLIENT_MESSAGES, &p->conf->limits.message_rate, now_ms))
 		return 0;
 	return E_RATE;
 }
@@ -110,7 +117,9 @@ policy_message(struct policy *p, const struct policy_client *c, uint64_t now_ms)
 int
 policy_recipient(struct policy *p, const struct policy_client *c, uint64_t now_ms)
 {
-	if (c->is_trusted || clients_may(p->clients, c->key, CLIENT_RECIPIENTS, &p->conf->limits.recipient_rate, now_ms))
+	if (c->is_trusted ||
+	    clients_may(
+		p->clients, c->key, CLIENT_RECIPIENTS, &p->conf->limits.recipient_rate, now_ms))
 		return 0;
 	return E_RATE;
 }

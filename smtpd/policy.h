@@ -13,25 +13,26 @@
 struct policy {
 	const struct conf *conf;
 	struct clients *clients;
-	struct conf_net *trusted;       /* relay_from */
+	struct conf_net *trusted; /* relay_from */
 	size_t trusted_count;
-	uint32_t connections_max;       /* of all workers */
-	uint32_t own_max;               /* of this worker: its descriptors */
+	uint32_t connections_max; /* of all workers */
+	uint32_t own_max;         /* of this worker: its descriptors */
 	uint32_t own;
 };
 
 /* A client as policy sees it. */
 struct policy_client {
-	uint8_t family;         /* 4, 6; 0: not by TCP */
+	uint8_t family; /* 4, 6; 0: not by TCP */
 	uint8_t addr[16];
 	bool is_trusted;
-	bool is_counted;        /* policy_connect() said 0 */
+	bool is_counted; /* policy_connect() said 0 */
 	uint64_t key;
 };
 
 /* memory_bytes  of the machine, for limits { connections = 0 }
  * own_max       connections that this worker has descriptors for */
-void policy_init(struct policy *p, const struct conf *conf, struct clients *clients, uint64_t memory_bytes, uint32_t own_max);
+void policy_init(struct policy *p, const struct conf *conf, struct clients *clients,
+    uint64_t memory_bytes, uint32_t own_max);
 /* New options; connections that stand are counted on. */
 void policy_reconfigure(struct policy *p, const struct conf *conf, uint64_t memory_bytes);
 void policy_clear(struct policy *p);

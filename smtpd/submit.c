@@ -36,7 +36,8 @@ submit_new_id(struct submit *s)
 }
 
 void
-submission_init(struct submission *m, void (*on_room)(void *arg), void (*on_done)(void *arg, int code), void *arg)
+submission_init(struct submission *m, void (*on_room)(void *arg),
+    void (*on_done)(void *arg, int code), void *arg)
 {
 	*m = (struct submission){ .on_room = on_room, .on_done = on_done, .arg = arg };
 	list_init(&m->node);
@@ -78,7 +79,8 @@ finish(struct submit *s, struct submission *m, int code)
 static bool
 has_room(const struct submit *s, const struct submission *m)
 {
-	return m->unread_bytes + STREAM_CHUNK_BYTES <= STREAM_WINDOW_BYTES && !chan_is_full(s->qmgr);
+	return m->unread_bytes + STREAM_CHUNK_BYTES <= STREAM_WINDOW_BYTES &&
+	    !chan_is_full(s->qmgr);
 }
 
 int
@@ -126,10 +128,16 @@ send_submit(struct submit *s, struct submission *m, bool is_again)
 {
 	const struct session_message *msg = m->msg;
 
-	chan_send(s->qmgr, MSG_MSG_SUBMIT, &(struct msg_msg_submit){ .qid = m->qid,
-		.flags = (uint8_t)((is_again ? SUBMIT_AGAIN : 0) | (m->is_streamed ? SUBMIT_STREAMED : 0)),
-		.arrival_us = msg->arrival_us, .content_flags = msg->content_flags, .content_len = msg->content_len,
-		.envelope = msg->envelope, .trace = msg->trace, .content = msg->content });
+	chan_send(s->qmgr, MSG_MSG_SUBMIT,
+	    &(struct msg_msg_submit){ .qid = m->qid,
+		.flags = (uint8_t)((is_again ? SUBMIT_AGAIN : 0) |
+		    (m->is_streamed ? SUBMIT_STREAMED : 0)),
+		.arrival_us = msg->arrival_us,
+		.content_flags = msg->content_flags,
+		.content_len = msg->content_len,
+		.envelope = msg->envelope,
+		.trace = msg->trace,
+		.content = msg->content });
 	m->is_sent = true;
 }
 
@@ -148,7 +156,8 @@ pump(struct submit *s)
 	}
 	if (s->qmgr == NULL || !s->owes_inventory)
 		return;
-	if (!list_is_empty(&s->queue) && LIST_ENTRY(s->queue.next, struct submission, node)->is_sent)
+	if (!list_is_empty(&s->queue) &&
+	    LIST_ENTRY(s->queue.next, struct submission, node)->is_sent)
 		return;
 	s->owes_inventory = false;
 	chan_send(s->qmgr, MSG_INVENTORY_END, &(struct msg_inventory_end){ .end_ = 0 });
@@ -257,6 +266,6 @@ void
 submit_qmgr_room(struct submit *s)
 {
 	pump(s);
-	LIST_EACH_SAFE(it, tmp, &s->waiting)
+	LIST_EACH_SAFE (it, tmp, &s->waiting)
 		give_room(s, LIST_ENTRY(it, struct submission, node));
 }

@@ -83,8 +83,8 @@ static bool
 is_plain(struct span local)
 {
 	for (size_t i = 0; i < local.n; i++)
-		if (local.p[i] == '%' || local.p[i] == '!' || local.p[i] == '"' || local.p[i] == '@' ||
-		    (unsigned char)local.p[i] >= 128)
+		if (local.p[i] == '%' || local.p[i] == '!' || local.p[i] == '"' ||
+		    local.p[i] == '@' || (unsigned char)local.p[i] >= 128)
 			return false;
 	return local.n > 0;
 }
@@ -133,7 +133,8 @@ remember(struct verdicts *v, struct span key, const struct msg_rcpt_verdict *m, 
 /* ---- questions ---- */
 
 void
-question_init(struct question *q, void (*on_verdict)(void *arg, const struct session_verdict *v), void *arg)
+question_init(
+    struct question *q, void (*on_verdict)(void *arg, const struct session_verdict *v), void *arg)
 {
 	*q = (struct question){ .on_verdict = on_verdict, .arg = arg };
 	buf_init(&q->address, ADDRESS_MAX);
@@ -143,8 +144,11 @@ question_init(struct question *q, void (*on_verdict)(void *arg, const struct ses
 static void
 send_question(struct verdicts *v, const struct question *q)
 {
-	chan_send(v->router, MSG_RCPT_CHECK, &(struct msg_rcpt_check){ .txn = q->number, .may_relay = q->may_relay,
-		.address = buf_span(&q->address), .sender = buf_span(&q->sender) });
+	chan_send(v->router, MSG_RCPT_CHECK,
+	    &(struct msg_rcpt_check){ .txn = q->number,
+		.may_relay = q->may_relay,
+		.address = buf_span(&q->address),
+		.sender = buf_span(&q->sender) });
 }
 
 void
@@ -159,8 +163,8 @@ verdicts_cancel(struct verdicts *v, struct question *q)
 }
 
 int
-verdicts_ask(struct verdicts *v, struct question *q, const struct smtp_addr *rcpt, struct span sender, bool may_relay,
-	     uint64_t now_ms, struct session_verdict *out)
+verdicts_ask(struct verdicts *v, struct question *q, const struct smtp_addr *rcpt,
+    struct span sender, bool may_relay, uint64_t now_ms, struct session_verdict *out)
 {
 	const struct cached *c;
 	char key[KEY_MAX];
@@ -237,7 +241,9 @@ verdicts_answer(struct verdicts *v, const struct msg_rcpt_verdict *m, uint64_t n
 	if (m->ttl_ms > 0 && m->epoch == v->epoch) {
 		bool is_domain = m->is_domain != 0 && span_rchr(address, '@') >= 0;
 
-		remember(v, make_key(key, is_domain ? KEY_DOMAIN : KEY_ADDRESS, q->may_relay, address), m, now_ms);
+		remember(v,
+		    make_key(key, is_domain ? KEY_DOMAIN : KEY_ADDRESS, q->may_relay, address), m,
+		    now_ms);
 	}
 	verdicts_cancel(v, q);
 	q->on_verdict(q->arg, &verdict);

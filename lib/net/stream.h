@@ -16,7 +16,7 @@
  * does not take stays with the owner. (TLS goes between the socket and these functions without changing them.) */
 struct stream_set {
 	uv_loop_t *loop;
-	char *buf;              /* room for what was kept and one read */
+	char *buf; /* room for what was kept and one read */
 };
 
 struct stream;
@@ -37,9 +37,9 @@ struct stream {
 	struct stream_set *set;
 	const struct stream_ops *ops;
 	void *arg;
-	struct buf rest;        /* not taken by the owner */
+	struct buf rest; /* not taken by the owner */
 	int fd;
-	int events;             /* what poll waits for */
+	int events; /* what poll waits for */
 	bool wants_write, is_ended, is_lingering, is_closing;
 };
 
@@ -47,7 +47,8 @@ void stream_set_init(struct stream_set *set, uv_loop_t *loop);
 void stream_set_clear(struct stream_set *set);
 
 /* Takes fd, a connected non-blocking socket, and begins to read. E_NOMEM, E_IO (fd is closed): the stream is not open. */
-int stream_open(struct stream *st, struct stream_set *set, int fd, const struct stream_ops *ops, void *arg) MUST_CHECK;
+int stream_open(struct stream *st, struct stream_set *set, int fd, const struct stream_ops *ops,
+    void *arg) MUST_CHECK;
 /* What the owner did not take so far. Give it a second look with stream_again(), which calls on_input. */
 struct span stream_rest(const struct stream *st);
 void stream_again(struct stream *st);

@@ -10,7 +10,7 @@
 #include "session/core.h"
 
 enum {
-	RCPT_FIELD_BYTES = 64,  /* of the envelope, besides the texts */
+	RCPT_FIELD_BYTES = 64, /* of the envelope, besides the texts */
 	ENVELOPE_ROOM = (1 << 20) - 8192
 };
 
@@ -22,7 +22,8 @@ rcpt_limit(struct session *s, const struct rcpt_params *params, struct span addr
 	if (t->rcpt_accepted >= s->conf->recipients ||
 	    t->envelope_bytes + addr.n + params->orcpt.n + RCPT_FIELD_BYTES > ENVELOPE_ROOM)
 		return session_reply_error(s, E_TOOMANY_RCPTS);
-	if (t->msg.sender.n == 0 && t->rcpt_accepted >= s->conf->bounce_recipients && !s->client->may_relay)
+	if (t->msg.sender.n == 0 && t->rcpt_accepted >= s->conf->bounce_recipients &&
+	    !s->client->may_relay)
 		return session_reply_error(s, E_TOOMANY_RCPTS);
 	return STEP_WAIT;
 }
@@ -88,8 +89,10 @@ add_rcpt(struct session_txn *t)
 		t->rcpt_cap = t->rcpt_cap > 0 ? 2 * t->rcpt_cap : 1;
 		t->rcpts = mem_grow(t->rcpts, t->rcpt_cap, sizeof(*t->rcpts));
 	}
-	t->rcpts[t->rcpt_count] = (struct env_rcpt){ .index = t->rcpt_count, .notify = t->pending_notify,
-		.addr = arena_dup(&t->arena, addr), .orcpt = arena_dup(&t->arena, orcpt) };
+	t->rcpts[t->rcpt_count] = (struct env_rcpt){ .index = t->rcpt_count,
+		.notify = t->pending_notify,
+		.addr = arena_dup(&t->arena, addr),
+		.orcpt = arena_dup(&t->arena, orcpt) };
 	t->rcpt_count++;
 	t->envelope_bytes += (uint32_t)(addr.n + orcpt.n) + RCPT_FIELD_BYTES;
 }
@@ -103,7 +106,8 @@ cmd_rcpt_done(struct session *s, const struct session_verdict *v)
 
 	s->stage = "RCPT";
 	if (v == NULL) {
-		session_reply(s, 451, "4.4.3", "The address could not be looked up in time, try again");
+		session_reply(
+		    s, 451, "4.4.3", "The address could not be looked up in time, try again");
 	} else if (v->reply >= 200 && v->reply < 300) {
 		add_rcpt(t);
 		session_set_phase(s, PHASE_RCPT);

@@ -14,10 +14,10 @@
 
 /* What a handler comes to. */
 enum step {
-	STEP_REPLY,     /* answered, next command */
-	STEP_READ,      /* not answered yet: content follows */
-	STEP_WAIT,      /* s->wait is set; <handler>_done goes on */
-	STEP_CLOSE      /* answered, and the connection ends */
+	STEP_REPLY, /* answered, next command */
+	STEP_READ,  /* not answered yet: content follows */
+	STEP_WAIT,  /* s->wait is set; <handler>_done goes on */
+	STEP_CLOSE  /* answered, and the connection ends */
 };
 
 enum command_flag { COMMAND_SYNC = 1, COMMAND_JUNK = 2, COMMAND_ALONE = 4 };
@@ -26,13 +26,14 @@ struct command {
 	struct span verb;
 	const char *name;
 	enum step (*handler)(struct session *s, struct span args);
-	uint32_t legal;         /* set of 1 << PHASE_* */
+	uint32_t legal; /* set of 1 << PHASE_* */
 	uint32_t line_max;
 	uint32_t flags;
 };
 
 /* The handlers of commands.def. */
-#define CMD(verb, handler, legal, line, flags, rfc) enum step handler(struct session *s, struct span args);
+#define CMD(verb, handler, legal, line, flags, rfc) \
+	enum step handler(struct session *s, struct span args);
 #include "session/commands.def"
 #undef CMD
 
@@ -40,28 +41,29 @@ struct command {
 struct session_txn {
 	struct arena arena;
 	struct session_message msg;
-	struct mail_params params;      /* spans in the arena */
+	struct mail_params params; /* spans in the arena */
 	struct env_rcpt *rcpts;
 	uint32_t rcpt_count, rcpt_cap;
-	uint32_t rcpt_accepted;         /* with those given twice */
-	uint32_t envelope_bytes;        /* at most so long will it be */
-	struct map seen;                /* recipients, from the second on */
-	struct buf pending;             /* RCPT that waits: address, then ORCPT */
+	uint32_t rcpt_accepted;  /* with those given twice */
+	uint32_t envelope_bytes; /* at most so long will it be */
+	struct map seen;         /* recipients, from the second on */
+	struct buf pending;      /* RCPT that waits: address, then ORCPT */
 	size_t pending_addr_len;
 	uint8_t pending_notify;
 	struct data_scan scan;
 	struct received_watch watch;
 	struct buf content, envelope, trace;
 	uint64_t content_len;
-	int error;                      /* E_*: read to the end, then refused */
-	bool is_streaming;              /* ops.stream was called */
+	int error;         /* E_*: read to the end, then refused */
+	bool is_streaming; /* ops.stream was called */
 	bool is_submitted;
-	bool is_ended;                  /* all content is read */
+	bool is_ended; /* all content is read */
 };
 
 /* Replies. A code from 400 on is logged as a refusal, from 500 on counted as the client's error. esc may be NULL. Bytes
  * that are not printable ASCII become '?'. */
-enum step session_reply(struct session *s, int code, const char *esc, const char *fmt, ...) PRINTF_LIKE(4, 5);
+enum step session_reply(struct session *s, int code, const char *esc, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
 /* The reply of a row of errors.def. */
 enum step session_reply_error(struct session *s, int err);
 /* The same as 421 with our name, and the end of the connection. */

@@ -9,7 +9,7 @@
 /* lib */
 #include "session/core.h"
 
-enum { REPLY_MAX = 512 };       /* RFC 5321 4.5.3.1.5 */
+enum { REPLY_MAX = 512 }; /* RFC 5321 4.5.3.1.5 */
 
 static void
 log_reject(struct session *s, struct span line)
@@ -42,7 +42,8 @@ session_reply(struct session *s, int code, const char *esc, const char *fmt, ...
 	va_list ap;
 	int n, m;
 
-	n = snprintf(line, sizeof(line), "%d %s%s", code, esc != NULL ? esc : "", esc != NULL ? " " : "");
+	n = snprintf(
+	    line, sizeof(line), "%d %s%s", code, esc != NULL ? esc : "", esc != NULL ? " " : "");
 	va_start(ap, fmt);
 	m = vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
 	va_end(ap);

@@ -25,7 +25,8 @@ enum { OUT_LIMIT = 1 << 20 }; /* SESSION_OUT_MAX and the longest answer to one r
 #define JUNK COMMAND_JUNK
 #define ALONE COMMAND_ALONE
 static const struct command commands[] = {
-#define CMD(verb, handler, legal, line, flags, rfc) { { (verb), sizeof(verb) - 1 }, (verb), handler, legal, line, flags },
+#define CMD(verb, handler, legal, line, flags, rfc) \
+	{ { (verb), sizeof(verb) - 1 }, (verb), handler, legal, line, flags },
 #include "session/commands.def"
 #undef CMD
 };
@@ -119,7 +120,8 @@ content_deadline(const struct session *s)
 
 	if (s->conf->min_data_rate == 0)
 		return next;
-	average = s->content_since_ms + s->conf->data_ms + s->content_read * 1000 / s->conf->min_data_rate;
+	average = s->content_since_ms + s->conf->data_ms +
+	    s->content_read * 1000 / s->conf->min_data_rate;
 	return average < next ? average : next;
 }
 
@@ -155,7 +157,8 @@ client_is_slow(struct session *s)
 	s->stage = is_content ? "MESSAGE" : "SESSION";
 	if (is_content && s->content_read > 0)
 		return session_reply_error(s, E_SLOW);
-	return session_reply_close(s, "4.4.2", s->is_partial ? "Timed out; a line ends with CR LF" : "Timed out");
+	return session_reply_close(
+	    s, "4.4.2", s->is_partial ? "Timed out; a line ends with CR LF" : "Timed out");
 }
 
 void
@@ -214,7 +217,8 @@ out_of_order(struct session *s)
 	};
 	const char *text = texts[s->phase];
 
-	return session_reply(s, 503, "5.5.1", "%s", text != NULL ? text : "Bad sequence of commands");
+	return session_reply(
+	    s, 503, "5.5.1", "%s", text != NULL ? text : "Bad sequence of commands");
 }
 
 /* One whole line. is_last: nothing follows it in what was read. */
@@ -295,7 +299,8 @@ take_line(struct session *s, struct span in)
 	case LINE_BARE_LF:
 		/* What follows the LF must not become a command. */
 		begin_discard(s, true);
-		session_step_done(s, session_reply(s, 500, "5.5.2", "LF without CR; a line ends with CR LF"));
+		session_step_done(
+		    s, session_reply(s, 500, "5.5.2", "LF without CR; a line ends with CR LF"));
 		break;
 	case LINE_TOO_LONG:
 		begin_discard(s, false);
@@ -357,10 +362,12 @@ session_is_blocked(const struct session *s)
 /* ---- life, and answers ---- */
 
 void
-session_init(struct session *s, const struct session_conf *conf, const struct session_client *client,
-	     const struct session_ops *ops, void *arg)
+session_init(struct session *s, const struct session_conf *conf,
+    const struct session_client *client, const struct session_ops *ops, void *arg)
 {
-	*s = (struct session){ .conf = conf, .client = client, .ops = ops, .arg = arg, .stage = "CONNECT" };
+	*s = (struct session){
+		.conf = conf, .client = client, .ops = ops, .arg = arg, .stage = "CONNECT"
+	};
 	buf_init(&s->out, OUT_LIMIT);
 }
 
@@ -445,6 +452,6 @@ session_memory(const struct session *s)
 
 	if (t == NULL)
 		return n;
-	return n + sizeof(*t) + t->arena.used_bytes + t->rcpt_cap * sizeof(*t->rcpts) + t->pending.cap + t->content.cap +
-	       t->envelope.cap + t->trace.cap;
+	return n + sizeof(*t) + t->arena.used_bytes + t->rcpt_cap * sizeof(*t->rcpts) +
+	    t->pending.cap + t->content.cap + t->envelope.cap + t->trace.cap;
 }

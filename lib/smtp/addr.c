@@ -75,7 +75,8 @@ is_idn_domain(struct span s)
 {
 	char ascii[ADDR_DOMAIN_MAX + 1];
 
-	return addr_is_utf8(s) && addr_domain_to_ascii(s, ascii) == 0 && addr_is_domain(span_of(ascii), false);
+	return addr_is_utf8(s) && addr_domain_to_ascii(s, ascii) == 0 &&
+	    addr_is_domain(span_of(ascii), false);
 }
 
 static bool
@@ -311,7 +312,8 @@ addr_domain_to_ascii(struct span domain, char out[ADDR_DOMAIN_MAX + 1])
 	size_t n = strlen(ascii);
 	if (n <= ADDR_DOMAIN_MAX) {
 		for (size_t i = 0; i <= n; i++)
-			out[i] = (char)(ascii[i] >= 'A' && ascii[i] <= 'Z' ? ascii[i] + 32 : ascii[i]);
+			out[i] =
+			    (char)(ascii[i] >= 'A' && ascii[i] <= 'Z' ? ascii[i] + 32 : ascii[i]);
 		r = 0;
 	}
 	idn2_free(ascii);

@@ -6,20 +6,20 @@
 #include "base/err.h"
 #include "base/span.h"
 
-#define ADDR_LOCAL_MAX 64       /* RFC 5321 4.5.3.1.1 */
-#define ADDR_DOMAIN_MAX 255     /* RFC 5321 4.5.3.1.2 */
+#define ADDR_LOCAL_MAX 64   /* RFC 5321 4.5.3.1.1 */
+#define ADDR_DOMAIN_MAX 255 /* RFC 5321 4.5.3.1.2 */
 
 /* An address of a command; spans into the bytes that were parsed, nothing is decoded.
  *	null path      all empty
  *	<postmaster>   local is set, domain is empty
  *	<local@domain> both are set */
 struct smtp_addr {
-	struct span full;       /* what stood between < and >, without a source route */
-	struct span local;      /* as written, a quoted one with its quotes */
-	struct span domain;     /* as written; a literal with its brackets */
-	bool is_quoted;         /* local part is a quoted string */
-	bool is_literal;        /* domain is an address literal */
-	bool is_utf8;           /* has bytes over 127: needs SMTPUTF8 */
+	struct span full;   /* what stood between < and >, without a source route */
+	struct span local;  /* as written, a quoted one with its quotes */
+	struct span domain; /* as written; a literal with its brackets */
+	bool is_quoted;     /* local part is a quoted string */
+	bool is_literal;    /* domain is an address literal */
+	bool is_utf8;       /* has bytes over 127: needs SMTPUTF8 */
 };
 
 /* Parse "local@domain", all of `in`.                                       RFC 5321 4.1.2, RFC 6531 3.3

@@ -16,7 +16,15 @@
 /* lib */
 #include "smtp/data.h"
 
-enum data_state { DATA_START, DATA_TEXT, DATA_CR, DATA_DOT, DATA_DOT_CR, DATA_LOOSE, DATA_LOOSE_DOT };
+enum data_state {
+	DATA_START,
+	DATA_TEXT,
+	DATA_CR,
+	DATA_DOT,
+	DATA_DOT_CR,
+	DATA_LOOSE,
+	DATA_LOOSE_DOT
+};
 enum { DATA_LINE_MAX = 998 };
 
 static const struct span data_crlf = { "\r\n", 2 };
@@ -157,7 +165,8 @@ data_scan(struct data_scan *d, struct span in, struct span *piece_out)
 	size_t n;
 
 	*piece_out = SPAN_NONE;
-	if (d->state == DATA_CR || d->state == DATA_DOT || d->state == DATA_DOT_CR || d->state == DATA_LOOSE_DOT)
+	if (d->state == DATA_CR || d->state == DATA_DOT || d->state == DATA_DOT_CR ||
+	    d->state == DATA_LOOSE_DOT)
 		return scan_edge(d, in.p[0], piece_out);
 	n = scan_lines(d, in, &is_bare);
 	*piece_out = span_sub(in, 0, n);

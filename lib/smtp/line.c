@@ -28,7 +28,8 @@ line_cut(struct span in, size_t max, struct span *text_out, size_t *used_out)
 	if (lf == in.p || lf[-1] != '\r')
 		return LINE_BARE_LF;
 	text = span_sub(in, 0, *used_out - 2);
-	if (text.n > 0 && (memchr(text.p, '\r', text.n) != NULL || memchr(text.p, '\0', text.n) != NULL))
+	if (text.n > 0 &&
+	    (memchr(text.p, '\r', text.n) != NULL || memchr(text.p, '\0', text.n) != NULL))
 		return LINE_BAD_BYTE;
 	*text_out = text;
 	return LINE_WHOLE;

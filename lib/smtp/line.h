@@ -7,11 +7,11 @@
 
 /* What stands at the front of a client's bytes.                                           RFC 5321 2.3.8 */
 enum line_kind {
-	LINE_PART,      /* no end yet: wait for more */
-	LINE_WHOLE,     /* a line; its text has neither CR, LF nor NUL */
-	LINE_BARE_LF,   /* an LF without CR: refuse it, then discard up to the next CRLF */
-	LINE_BAD_BYTE,  /* a whole line with a CR alone or a NUL in it */
-	LINE_TOO_LONG   /* no CRLF within max bytes: discard up to the next CRLF */
+	LINE_PART,     /* no end yet: wait for more */
+	LINE_WHOLE,    /* a line; its text has neither CR, LF nor NUL */
+	LINE_BARE_LF,  /* an LF without CR: refuse it, then discard up to the next CRLF */
+	LINE_BAD_BYTE, /* a whole line with a CR alone or a NUL in it */
+	LINE_TOO_LONG  /* no CRLF within max bytes: discard up to the next CRLF */
 };
 
 /* Look for one line of at most max bytes with its CRLF.

@@ -92,7 +92,8 @@ param_next(struct span *in, struct param *out)
 	for (size_t i = 0; i < out->key.n; i++) {
 		char c = out->key.p[i];
 
-		if (!(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'Z') && !(c >= 'a' && c <= 'z') && c != '-')
+		if (!(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'Z') && !(c >= 'a' && c <= 'z') &&
+		    c != '-')
 			return E_SYNTAX;
 	}
 	for (size_t i = 0; i < out->value.n; i++) {
@@ -158,7 +159,8 @@ static int
 take_auth(struct mail_params *m, struct span v)
 {
 	(void)m;
-	return span_eq(v, SPAN("<>")) || (v.n <= SMTP_ORCPT_MAX && param_is_xtext(v)) ? 0 : E_SYNTAX;
+	return span_eq(v, SPAN("<>")) || (v.n <= SMTP_ORCPT_MAX && param_is_xtext(v)) ? 0
+										      : E_SYNTAX;
 }
 
 static int
@@ -196,7 +198,8 @@ take_notify(struct rcpt_params *p, struct span v)
 		p->notify |= bit;
 	}
 	/* NEVER stands alone. */
-	return (p->notify & SMTP_NOTIFY_NEVER) != 0 && p->notify != SMTP_NOTIFY_NEVER ? E_SYNTAX : 0;
+	return (p->notify & SMTP_NOTIFY_NEVER) != 0 && p->notify != SMTP_NOTIFY_NEVER ? E_SYNTAX
+										      : 0;
 }
 
 static int
@@ -223,9 +226,12 @@ static const struct {
 	bool has_value;
 	int (*take)(struct mail_params *m, struct span v);
 } mail_rows[] = {
-	{ { "SIZE", 4 }, true, take_size },     { { "BODY", 4 }, true, take_body },
-	{ { "SMTPUTF8", 8 }, false, take_smtputf8 }, { { "RET", 3 }, true, take_ret },
-	{ { "ENVID", 5 }, true, take_envid },   { { "AUTH", 4 }, true, take_auth },
+	{ { "SIZE", 4 }, true, take_size },
+	{ { "BODY", 4 }, true, take_body },
+	{ { "SMTPUTF8", 8 }, false, take_smtputf8 },
+	{ { "RET", 3 }, true, take_ret },
+	{ { "ENVID", 5 }, true, take_envid },
+	{ { "AUTH", 4 }, true, take_auth },
 };
 
 static const struct {

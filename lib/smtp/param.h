@@ -11,28 +11,28 @@
 enum smtp_ret { SMTP_RET_NONE, SMTP_RET_FULL, SMTP_RET_HDRS };
 enum smtp_body { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME };
 
-#define SMTP_NOTIFY_NEVER 1u    /* RFC 3461 4.1; the bits are those of the envelope */
+#define SMTP_NOTIFY_NEVER 1u /* RFC 3461 4.1; the bits are those of the envelope */
 #define SMTP_NOTIFY_SUCCESS 2u
 #define SMTP_NOTIFY_FAILURE 4u
 #define SMTP_NOTIFY_DELAY 8u
 
-#define SMTP_ENVID_MAX 100      /* RFC 3461 4.4 */
-#define SMTP_ORCPT_MAX 500      /* RFC 3461 4.2 */
+#define SMTP_ENVID_MAX 100 /* RFC 3461 4.4 */
+#define SMTP_ORCPT_MAX 500 /* RFC 3461 4.2 */
 
 /* Parameters of MAIL; spans into the bytes that were parsed. */
 struct mail_params {
 	bool has_size;
-	uint64_t size_bytes;    /* RFC 1870; more than 2^62 is 2^62 */
+	uint64_t size_bytes; /* RFC 1870; more than 2^62 is 2^62 */
 	enum smtp_body body;
-	bool is_smtputf8;       /* RFC 6531 */
+	bool is_smtputf8; /* RFC 6531 */
 	enum smtp_ret ret;
-	struct span envid;      /* xtext as given, checked */
+	struct span envid; /* xtext as given, checked */
 };
 
 /* Parameters of RCPT. */
 struct rcpt_params {
-	uint8_t notify;         /* SMTP_NOTIFY_*, 0: not given */
-	struct span orcpt;      /* "type;xtext" as given, checked; empty: not given */
+	uint8_t notify;    /* SMTP_NOTIFY_*, 0: not given */
+	struct span orcpt; /* "type;xtext" as given, checked; empty: not given */
 };
 
 /* Parse all of `in`, what follows the path.
