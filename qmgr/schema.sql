@@ -90,6 +90,8 @@ CREATE TABLE rcpt (
 CREATE INDEX rcpt_due ON rcpt (lane, due_ms) WHERE state = 0;
 -- Rows of a lane past their lifetime, for the sweep after a failed connection.
 CREATE INDEX rcpt_born ON rcpt (lane, is_null_sender, born_ms) WHERE state = 0;
+-- Whether a lane still has a row that is not ready.
+CREATE INDEX rcpt_other ON rcpt (lane) WHERE state <> 0;
 
 -- Sets of recipients that share a next hop.
 CREATE TABLE lane (
