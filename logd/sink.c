@@ -40,6 +40,17 @@ sink_new(void)
 }
 
 void
+sink_free(struct sink **s)
+{
+	if (*s == NULL)
+		return;
+	fd_close(&(*s)->fd);
+	buf_clear(&(*s)->waiting);
+	mem_free(*s);
+	*s = NULL;
+}
+
+void
 sink_set(struct sink *s, enum sink_kind kind, int fd)
 {
 	sink_flush(s);

@@ -13,6 +13,7 @@ enum sink_kind { SINK_FILE, SINK_SYSLOG };
 /* The oldest lines wait at most until sink_flush(). At most 1 MiB waits; what does not fit is counted, and a line says
  * so once lines go out again. */
 struct sink *sink_new(void);
+void sink_free(struct sink **s);
 /* Take fd (a dup of 2 for stderr); what waits is written to the old one first. fd -1: nowhere now, lines wait. */
 void sink_set(struct sink *s, enum sink_kind kind, int fd);
 enum sink_kind sink_kind(const struct sink *s);

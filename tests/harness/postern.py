@@ -30,6 +30,8 @@ MODE = os.environ.get("MODE") or "release"
 IS_ROOT = os.geteuid() == 0
 # Slow builds get more time for everything.
 SLOW = {"asan": 4, "tsan": 8, "cov": 2, "debug": 2}.get(MODE, 1)
+# A test may kill with SIGSEGV; then AddressSanitizer speaks too.
+SANITIZER_REPORT = r"(ERROR|WARNING): (Address|Leak|Thread)Sanitizer: (?!SEGV)|: runtime error: "
 USERS = {"smtpd": "70001", "router": "70002", "userd": "70003", "qmgr": "70004", "delivery": "70005", "amqp": "70006",
          "control": "70007", "keyd": "70008", "log": "70009", "mailbox": "70010"}
 
@@ -222,11 +224,11 @@ class Postern:
         self.session = self.process.pid
         if wait:
             end = time.monotonic() + timeout * SLOW
-            while not re.search(r"\bready\b.*\bversion=", self.log(begin)):
+            while not re.search(r"\bready\b.*\bversion\b", self.log(begin)):
                 if self.process.poll() is not None:
-                    raise StartFailed(self.process.returncode, self.log(begin))
+                    raise StartFailed(self.process.returncode, self.output(begin))
                 if time.monotonic() > end:
-                    raise StartFailed(None, self.log(begin))
+                    raise StartFailed(None, self.output(begin))
                 time.sleep(0.005)
             self.started_ms = (time.monotonic() - t) * 1000
         return self
@@ -291,11 +293,14 @@ class Postern:
                     pass
                 self.kill_all()
         finally:
+            found = [line for line in _read(self.stderr_path).splitlines() if re.search(SANITIZER_REPORT, line)]
             if self in Postern.all:
                 Postern.all.remove(self)
             give_back(self.port)
             if not self.keep and not os.environ.get("POSTERN_TEST_KEEP"):
                 shutil.rmtree(self.dir, ignore_errors=True)
+        if found:
+            raise AssertionError("a sanitizer has found:\n" + "\n".join(found))
 
     def reload(self, wait=True, timeout=15):
         """SIGHUP; waits until master has said that it reloaded, or that it kept the old configuration. The new log text."""
@@ -334,20 +339,25 @@ class Postern:
 
     # -- log --
 
+    @property
+    def log_path(self):
+        """The file of log { to = FILE }, else that of stderr."""
+        to = (self.conf.get("log") or {}).get("to", "")
+        return to if to.startswith("/") else self.stderr_path
+
     def log_size(self):
         try:
-            return os.path.getsize(self.stderr_path)
+            return os.path.getsize(self.log_path)
         except OSError:
             return 0
 
     def log(self, begin=0):
-        """All that the server wrote to stderr (its log, in the foreground), from this byte on."""
-        try:
-            with open(self.stderr_path, "rb") as f:
-                f.seek(begin)
-                return f.read().decode("utf-8", "replace")
-        except OSError:
-            return ""
+        """The log from this byte on."""
+        return _read(self.log_path, begin)
+
+    def output(self, begin=0):
+        """The log and, if that is a file of its own, what was written to stderr."""
+        return self.log(begin) + (_read(self.stderr_path) if self.log_path != self.stderr_path else "")
 
     def log_lines(self, pattern, begin=0):
         """Lines of the log in which this regular expression is found."""
@@ -388,6 +398,15 @@ class Postern:
 
     def segments(self):
         return sorted(glob.glob(os.path.join(self.spool, "queue", "segments", "*.seg")))
+
+
+def _read(path, begin=0):
+    try:
+        with open(path, "rb") as f:
+            f.seek(begin)
+            return f.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def _name_of(pid):

@@ -18,7 +18,7 @@ def pytest_runtest_makereport(item, call):
     report = outcome.get_result()
     if call.when == "call" and report.failed:
         for server in postern.Postern.all:
-            text = server.log()
+            text = server.output()
             if len(text) > LOG_SHOWN:
                 text = "[...]\n" + text[-LOG_SHOWN:]
             report.sections.append((f"log of the server in {server.dir}", text or "(empty)"))

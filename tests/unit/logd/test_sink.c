@@ -38,6 +38,7 @@ START_TEST(lines_of_a_turn_are_one_write)
 	ck_assert(sink_flush(s));
 	UNIT_EQ(read_some(fds[0]), "one\ntwo\n");
 	UNIT_EQ(read_some(fds[0]), "");
+	sink_free(&s);
 }
 END_TEST
 
@@ -55,6 +56,7 @@ START_TEST(full_disk_is_counted_and_said)
 	sink_put(s, SPAN("three"));
 	ck_assert(sink_flush(s));
 	UNIT_EQ(read_some(fds[0]), "2 log lines lost: No space left on device\nthree\n");
+	sink_free(&s);
 }
 END_TEST
 
@@ -81,6 +83,7 @@ START_TEST(without_a_file_lines_wait_within_bounds)
 	char want[64];
 	snprintf(want, sizeof(want), "%d log lines lost", 3000 - n);
 	UNIT_EQ(head, want);
+	sink_free(&s);
 }
 END_TEST
 
@@ -96,6 +99,7 @@ START_TEST(syslog_gets_a_datagram_for_each_line)
 	ck_assert(sink_flush(s));
 	UNIT_EQ(read_some(sv[0]), "<22>one");
 	UNIT_EQ(read_some(sv[0]), "<22>two");
+	sink_free(&s);
 }
 END_TEST
 
@@ -114,6 +118,7 @@ START_TEST(slow_syslog_makes_lines_wait_not_us)
 		sink_flush(s);
 	}
 	ck_assert_int_eq(n, 2000);
+	sink_free(&s);
 }
 END_TEST
 
@@ -132,6 +137,7 @@ START_TEST(dead_syslog_is_noticed_and_nothing_lost)
 	sink_set(s, SINK_SYSLOG, sv[1]);
 	ck_assert(sink_flush(s) && !sink_is_broken(s));
 	UNIT_EQ(read_some(sv[0]), "<22>one");
+	sink_free(&s);
 }
 END_TEST
 
@@ -151,6 +157,7 @@ START_TEST(too_long_for_a_datagram_is_counted)
 	sink_put(s, SPAN("<22>last"));
 	ck_assert(sink_flush(s));
 	UNIT_EQ(read_some(sv[0]), "<20>postern/logd: 1 log lines lost: Message too long");
+	sink_free(&s);
 }
 END_TEST
 
