@@ -307,7 +307,7 @@ def test_a_message_that_crashes_delivery_three_times_alone_is_held(make_server, 
     qid = send(server, "u@hop.example", sender="evil@client.example")
 
     def under_way():
-        return [s for s in hop.sessions if not s.is_gone() and s.commands[-1].startswith(("DATA", "BDAT")) and
+        return [s for s in hop.sessions if s.commands and not s.is_gone() and s.commands[-1].startswith(("DATA", "BDAT")) and
                 "evil" in [c for c in s.commands if c.startswith("MAIL")][-1]]
 
     for crash in range(4):
