@@ -315,6 +315,7 @@ conf_update(struct svc *s, struct span encoded)
 	if (conf_decode(encoded, &fresh) < 0)
 		die_temp("options from master cannot be read");
 	s->conf = fresh;
+	log_init(proc_info(s->kind)->name, (enum log_level)fresh->log.level);
 	if (s->own->ops->on_conf != NULL)
 		s->own->ops->on_conf(s, old);
 	conf_free(&old);

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Tests of master/folders.c and holder.c: what does not need a running server. */
+
+/* System */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+/* lib */
+#include "base/fd.h"
+/* this program */
+#include "master/master.h"
+#include "tests/unit/unit.h"
+
+static char dir[] = "/tmp/postern-test-XXXXXX";
+
+static char *
+below(const char *name)
+{
+	static char path[256];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return path;
+}
+
+START_TEST(parents_are_made_open_and_the_folder_as_asked)
+{
+	struct stat st;
+	bool is_new = false;
+	int fd;
+
+	umask(077);
+	fd = folders_make(below("a/b/c/"), 0700, NULL, &is_new);
+	ck_assert_int_ge(fd, 0);
+	ck_assert(is_new);
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0700);
+	fd_close(&fd);
+	ck_assert_int_eq(stat(below("a/b"), &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0755);
+}
+END_TEST
+
+START_TEST(folder_that_exists_is_left_as_it_is)
+{
+	struct stat st;
+	bool is_new = true;
+	int fd;
+
+	ck_assert_int_eq(mkdir(below("old"), 0711), 0);
+	ck_assert_int_eq(chmod(below("old"), 0711), 0);
+	fd = folders_make(below("old"), 0700, NULL, &is_new);
+	ck_assert_int_ge(fd, 0);
+	ck_assert(!is_new);
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0711);
+	fd_close(&fd);
+}
+END_TEST
+
+START_TEST(file_in_the_way_is_an_error)
+{
+	FILE *f = fopen(below("file"), "w");
+
+	ck_assert_ptr_nonnull(f);
+	fclose(f);
+	ck_assert_int_lt(folders_make(below("file"), 0700, NULL, NULL), 0);
+	ck_assert_int_lt(folders_make(below("file/x"), 0700, NULL, NULL), 0);
+}
+END_TEST
+
+START_TEST(path_too_long_is_an_error)
+{
+	static char path[5000];
+
+	memset(path, 'x', sizeof(path) - 1);
+	path[0] = '/';
+	ck_assert_int_eq(folders_make(path, 0700, NULL, NULL), E_TOOLONG);
+}
+END_TEST
+
+START_TEST(holder_of_a_port_is_found)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	socklen_t len = sizeof(sin);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char want[64];
+	struct buf out;
+
+	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
+	buf_init(&out, 256);
+	holder_find(ntohs(sin.sin_port), &out);
+	UNIT_EQ(buf_span(&out), "");            /* bound, but nobody listens */
+	ck_assert_int_eq(listen(fd, 1), 0);
+	holder_find(ntohs(sin.sin_port), &out);
+	snprintf(want, sizeof(want), "test_folders (process %d)", (int)getpid());
+	UNIT_EQ(buf_span(&out), want);
+	buf_clear(&out);
+	fd_close(&fd);
+}
+END_TEST
+
+static void
+clean(void)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	(void)!system(command);
+}
+
+int
+main(void)
+{
+	Suite *s = suite_create("folders");
+	int r;
+
+	if (mkdtemp(dir) == NULL)
+		return 1;
+	UNIT_TEST(s, parents_are_made_open_and_the_folder_as_asked);
+	UNIT_TEST(s, folder_that_exists_is_left_as_it_is);
+	UNIT_TEST(s, file_in_the_way_is_an_error);
+	UNIT_TEST(s, path_too_long_is_an_error);
+	UNIT_TEST(s, holder_of_a_port_is_found);
+	r = unit_run(s);
+	clean();
+	return r;
+}
