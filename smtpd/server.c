@@ -66,6 +66,7 @@ session_conf_of(const struct conf *c)
 		.hostname = c->hostname,
 		.message_size = c->limits.message_size,
 		.header_size = c->limits.header_size,
+		.content_max = SESSION_CONTENT_MAX,
 		.recipients = clip32(c->limits.recipients),
 		.bounce_recipients = clip32(c->limits.bounce_recipients),
 		.messages = clip32(c->limits.messages),

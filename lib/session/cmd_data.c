@@ -82,8 +82,8 @@ content_flush(struct session *s)
 {
 	struct session_txn *t = s->txn;
 
-	while (t->content.n > SESSION_CONTENT_MAX || (t->is_ended && t->content.n > 0)) {
-		struct span head = span_sub(buf_span(&t->content), 0, SESSION_CONTENT_MAX);
+	while (t->content.n > s->conf->content_max || (t->is_ended && t->content.n > 0)) {
+		struct span head = span_sub(buf_span(&t->content), 0, s->conf->content_max);
 		int r;
 
 		if (!t->is_streaming) {
@@ -159,7 +159,7 @@ content_take(struct session *s, struct span in)
 	}
 	if (t->scan.is_end)
 		session_step_done(s, message_end(s));
-	else if (t->content.n > SESSION_CONTENT_MAX)
+	else if (t->content.n > s->conf->content_max)
 		(void)content_flush(s);
 	return used;
 }
@@ -243,7 +243,7 @@ message_end(struct session *s)
 	if (r == 0 && t->watch.hops > s->conf->hop_limit)
 		r = E_LOOP;
 	/* The last piece may be what makes it too long to be kept. */
-	if (r == 0 && (t->is_streaming || t->content.n > SESSION_CONTENT_MAX)) {
+	if (r == 0 && (t->is_streaming || t->content.n > s->conf->content_max)) {
 		if (content_flush(s) == STEP_WAIT)
 			return STEP_WAIT;
 		r = t->error;

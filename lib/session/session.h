@@ -42,6 +42,7 @@ enum session_wait { WAIT_NONE, WAIT_RCPT, WAIT_ROOM, WAIT_COMMIT };
 struct session_conf {
 	const char *hostname;
 	uint64_t message_size, header_size;
+	uint32_t content_max; /* kept in memory of one message: SESSION_CONTENT_MAX, in tests less */
 	uint32_t recipients, bounce_recipients, messages, errors, junk_commands, min_data_rate,
 	    hop_limit;
 	uint32_t greet_delay_ms, command_ms, line_ms, data_ms, rcpt_check_ms, commit_ms;
@@ -93,7 +94,7 @@ struct session_ops {
 	    struct session_verdict *out);
 	/* A queue id for the message that begins to be kept, and the time. */
 	void (*new_message)(void *arg, uint64_t *qid_out, uint64_t *arrival_us_out);
-	/* Next bytes, at most SESSION_CONTENT_MAX, of a message too long to be kept. 1: go on; 0: go on after
+	/* Next bytes, at most content_max, of a message too long to be kept. 1: go on; 0: go on after
 	 * session_room(); E_*: the message is lost. */
 	int (*stream)(void *arg, uint64_t qid, struct span data);
 	/* Store it; session_commit_done() follows. */

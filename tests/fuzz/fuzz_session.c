@@ -9,13 +9,16 @@
 /* The owner of a session in tests, as the unit tests have it. */
 #include "tests/unit/session/driver.c"
 
-enum fuzz_option { OPTION_ASYNC = 1, OPTION_NORMALIZE = 2, OPTION_CLOSED = 4, OPTION_ROOM = 8, OPTION_REFUSE = 16, OPTION_SMALL = 32 };
+enum fuzz_option { OPTION_ASYNC = 1, OPTION_NORMALIZE = 2, OPTION_CLOSED = 4, OPTION_ROOM = 8, OPTION_REFUSE = 16, OPTION_SMALL = 32,
+	OPTION_STREAM = 64 };
 
 static void
 run(struct driver *d, struct span in, size_t step, unsigned options)
 {
 	driver_init(d);
 	d->conf.message_size = (options & OPTION_SMALL) != 0 ? 200 : 1 << 20;
+	/* Messages of a few bytes go the way of long ones. */
+	d->conf.content_max = (options & OPTION_STREAM) != 0 ? 16 : SESSION_CONTENT_MAX;
 	d->conf.errors = 5;
 	d->conf.junk_commands = 8;
 	d->conf.recipients = 4;

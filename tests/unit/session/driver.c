@@ -71,7 +71,7 @@ on_stream(void *arg, uint64_t qid, struct span data)
 {
 	struct driver *d = arg;
 
-	if (qid != d->qid || data.n > SESSION_CONTENT_MAX || d->room_is_open)
+	if (qid != d->qid || data.n > d->conf.content_max || d->room_is_open)
 		abort();
 	if (d->stream_fail < 0)
 		return d->stream_fail;
@@ -92,7 +92,7 @@ on_submit(void *arg, const struct session_message *m)
 	if (d->commit_is_open || d->room_is_open || d->rcpt_is_open || m->qid != d->qid)
 		abort();
 	/* What does not fit into one message to qmgr. */
-	if (m->content.n > SESSION_CONTENT_MAX)
+	if (m->content.n > d->conf.content_max)
 		abort();
 	d->msg = m;
 	d->commit_is_open = true;
@@ -135,7 +135,7 @@ void
 driver_init(struct driver *d)
 {
 	*d = (struct driver){ .now_ms = 1000 };
-	d->conf = (struct session_conf){ .hostname = "mx.test", .message_size = 1 << 20, .header_size = 65536,
+	d->conf = (struct session_conf){ .hostname = "mx.test", .message_size = 1 << 20, .header_size = 65536, .content_max = SESSION_CONTENT_MAX,
 		.recipients = 1000, .bounce_recipients = 100, .errors = 20, .junk_commands = 100, .min_data_rate = 500,
 		.hop_limit = 100, .command_ms = 300000, .line_ms = 60000, .data_ms = 180000, .rcpt_check_ms = 10000,
 		.commit_ms = 60000 };
