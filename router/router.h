@@ -11,7 +11,7 @@
 /* How an address is resolved:
  *
  *	main      questions of siblings, tables from master		(channels)
- *	resolve   aliases, transport table, domain classes: decides		(pure: tables in, decision out)
+ *	resolve   aliases, hop (transport table, smarthosts), domain classes: decides	(pure: tables in, decision out)
  *	site      what a decision needs of DNS: hosts, addresses, the name of the lane
  *	dns       libunbound
  */
