@@ -19,6 +19,7 @@
 enum {
 	CHECKPOINT_MS = 30000,
 	CHECKPOINT_TICK_MS = 1000,
+	WINDOW_SEGMENTS = 6,            /* hot ones after the cursor */
 };
 
 /* --- the new cursor -------------------------------------------------------------------------- */
@@ -127,8 +128,10 @@ is_due(const struct spool *sp)
 		return false;
 	if (sp->bytes_written - cp->bytes_then >= sp->window_bytes / 2)
 		return true;
-	/* A start with much log, or messages that stay pending. */
-	if (sp->log_bytes >= sp->window_bytes / 2 && clock_mono_ms() >= cp->last_ms + CHECKPOINT_TICK_MS)
+	/* A start with much log, or with many segments after many crashes; messages that stay pending. */
+	if (clock_mono_ms() < cp->last_ms + CHECKPOINT_TICK_MS)
+		return false;
+	if (sp->log_bytes >= sp->window_bytes / 2 || cp->segments > WINDOW_SEGMENTS)
 		return true;
 	return clock_mono_ms() >= cp->last_ms + CHECKPOINT_MS;
 }
@@ -140,11 +143,28 @@ checkpoint_poke(struct spool *sp)
 		begin(sp);
 }
 
+static uint32_t
+count_segments(struct spool *sp)
+{
+	uint32_t n = 0;
+
+	pthread_mutex_lock(&sp->segs.lock);
+	LIST_EACH(it, &sp->segs.all) {
+		const struct segment *seg = LIST_ENTRY(it, struct segment, node);
+
+		n += seg->kind == SEGMENT_HOT && (seg->state == SEGMENT_OPEN || seg->state == SEGMENT_FULL) &&
+		     !checkpoint_is_behind(sp, seg);
+	}
+	pthread_mutex_unlock(&sp->segs.lock);
+	return n;
+}
+
 static void
 on_timer(void *arg)
 {
 	struct spool *sp = arg;
 
+	sp->checkpoint.segments = count_segments(sp);
 	checkpoint_poke(sp);
 	timer_start(&sp->checkpoint.timer, CHECKPOINT_TICK_MS);
 }

@@ -33,6 +33,7 @@ enum {
 	MAKE_AGAIN_MS = 30000,          /* after a failure; the commit itself tries at every batch */
 	KNOWN_MS = 120000,              /* so long queue ids of the scan are kept at hand: an intake gives up earlier */
 	RESERVE_BYTES = 4 * 1024 * 1024,
+	AGAIN_BYTES = 64 * 1024 * 1024,
 };
 
 /* --- whether mail is taken ------------------------------------------------------------------- */
@@ -186,6 +187,15 @@ stat_run(struct worker_job *job)
 	sp->space.stat_files = st.f_files > 0 ? st.f_favail : UINT64_MAX;
 }
 
+/* Once closed, somewhat more than min_free opens again: not at every message that leaves. */
+static uint64_t
+low_water(const struct spool *sp)
+{
+	uint64_t min = sp->conf.min_free_bytes;
+
+	return sp->space.is_low ? min + (min / 8 < AGAIN_BYTES ? min / 8 : AGAIN_BYTES) : min;
+}
+
 static void
 stat_done(struct worker_job *job)
 {
@@ -194,9 +204,9 @@ stat_done(struct worker_job *job)
 
 	s->is_stat_running = false;
 	s->free_bytes = s->stat_bytes;
-	s->is_low = s->stat_bytes < sp->conf.min_free_bytes || s->stat_files < INODES_MIN;
+	s->is_low = s->stat_bytes < low_water(sp) || s->stat_files < INODES_MIN;
 	update(sp);
-	if (!s->is_low && s->code == 0 && clock_mono_ms() >= s->reserve_ms)
+	if (s->free_bytes >= sp->conf.min_free_bytes + 4 * (uint64_t)RESERVE_BYTES && s->code == 0 && clock_mono_ms() >= s->reserve_ms)
 		reserve(sp, true);
 }
 
@@ -368,9 +378,12 @@ keep_house(struct spool *sp)
 		make(sp, MAKE_REMOVE, c.spare);
 	else if (c.dead != NULL)
 		retire(sp, c.dead);
-	else if (c.empty == 0 && !s->is_low)
+	/* A spare one must not be what brings us below min_free. */
+	else if (s->free_bytes < sp->conf.min_free_bytes + sp->conf.segment_bytes)
+		return;
+	else if (c.empty == 0)
 		make(sp, space_is_idle(sp) ? MAKE_ZEROED : MAKE_NEW, NULL);
-	else if (c.empty < SEGMENTS_READY && !s->is_low && space_is_idle(sp))
+	else if (c.empty < SEGMENTS_READY && space_is_idle(sp))
 		make(sp, MAKE_ZEROED, NULL);
 }
 

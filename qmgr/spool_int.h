@@ -47,6 +47,7 @@ struct checkpoint {
 	uint64_t mark;                  /* next message number at that time: what is below it gets rows now */
 	uint64_t target;                /* of the one that runs, 0: none runs */
 	uint64_t bytes_then;            /* commit bytes at that time */
+	uint32_t segments;              /* hot ones after the cursor, at the last look */
 	struct store_cursor cursor;     /* as committed, or on its way */
 	bool is_final;                  /* at the end: everything */
 	void (*done)(void *arg);

@@ -293,7 +293,11 @@ START_TEST(min_free)
 	fix_until(&f, is_low);
 	/* What has arrived is stored all the same. */
 	ck_assert_int_eq(fix_submit(&f, 1, "arrived", NULL), 0);
+	/* A little more is not enough to open again. */
 	fault.free_bytes = 1000001;
+	fix_turn(&f, 1300);
+	ck_assert_int_eq(f.sp->space.code, E_NOSPACE);
+	fault.free_bytes = 1200000;
 	fix_until(&f, is_not_low);
 	/* Known at start, before the first intake asks. */
 	fix_close(&f, false);
