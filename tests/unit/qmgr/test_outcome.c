@@ -95,6 +95,13 @@ __wrap_finish_check(struct sched *s, uint64_t number, uint64_t qid, bool is_cert
 	ck_assert_uint_eq(number, 5);
 }
 
+/* main.c's. */
+void
+qmgr_stopped(struct qmgr *q)
+{
+	(void)q;
+}
+
 /* --- a sched that is only as much as this needs --------------------------------------------------- */
 
 #define NOW_MS 1800000000000ull
@@ -115,6 +122,7 @@ setup(void)
 	sched.q = &qmgr;
 	sched.site_conf = limit_defaults();
 	map_init(&sched.lanes);
+	sched.is_stopped = true; /* no timers here */
 	svc.conf->retry.jitter = 0;
 	clock_fake_set(NOW_MS * 1000, 1000000000);
 	log_init("test", LOG_LEVEL_COUNT);
