@@ -230,20 +230,27 @@ write_pid(int fd)
 	return fd_pwrite_all(fd, text, (size_t)n, 0);
 }
 
+/* The file is ours once it is locked and still has its name: a server that ends takes the name away first. */
 static int
 lock_pid_file(struct master *m, struct buf *why)
 {
 	char path[PATH_MAX_BYTES + 32];
+	struct stat st;
 	int r;
 
 	snprintf(path, sizeof(path), "%s/" PID_FILE, m->conf->directories.run);
-	m->lock_fd = openat(m->run_fd, PID_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (m->lock_fd < 0) {
-		buf_printf(why, "%s: %s", path, strerror(errno));
-		return err_from_errno(errno);
-	}
-	if ((r = take_lock(m->lock_fd, path, why)) < 0)
-		return r;
+	do {
+		fd_close(&m->lock_fd);
+		m->lock_fd = openat(m->run_fd, PID_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+		if (m->lock_fd < 0) {
+			buf_printf(why, "%s: %s", path, strerror(errno));
+			return err_from_errno(errno);
+		}
+		if ((r = take_lock(m->lock_fd, path, why)) < 0) {
+			fd_close(&m->lock_fd);
+			return r;
+		}
+	} while (fstat(m->lock_fd, &st) == 0 && st.st_nlink == 0);
 	if ((r = write_pid(m->lock_fd)) < 0)
 		buf_printf(why, "%s: %s", path, err_info(r)->text);
 	return r;
@@ -274,6 +281,8 @@ folders_clean(struct master *m)
 	/* The lock is ours until we end: nobody takes the name in between. */
 	if (m->run_fd >= 0 && m->lock_fd >= 0)
 		unlinkat(m->run_fd, PID_FILE, 0);
+	if (!list_is_empty(&m->control))
+		unlinkat(m->run_fd, CONTROL_SOCKET, 0);
 }
 
 /* ---- programs ---- */

@@ -211,7 +211,7 @@ listen_open_control(struct master *m, struct buf *why)
 {
 	struct listener *l = mem_zalloc(sizeof(*l));
 	struct sockaddr_un *sun = (struct sockaddr_un *)&l->sa;
-	int n = snprintf(sun->sun_path, sizeof(sun->sun_path), "%s/control.sock", m->conf->directories.run);
+	int n = snprintf(sun->sun_path, sizeof(sun->sun_path), "%s/" CONTROL_SOCKET, m->conf->directories.run);
 
 	list_init(&l->node);
 	l->title = mem_strdup("control");
@@ -222,7 +222,7 @@ listen_open_control(struct master *m, struct buf *why)
 	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	list_push_back(&m->control, &l->node);
 	if (n < 0 || (size_t)n >= sizeof(sun->sun_path)) {
-		buf_printf(why, "%s/control.sock: longer than a socket's name may be (107 bytes); shorten directories { run }",
+		buf_printf(why, "%s/" CONTROL_SOCKET ": longer than a socket's name may be (107 bytes); shorten directories { run }",
 			   m->conf->directories.run);
 		return E_CONFIG;
 	}

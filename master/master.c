@@ -207,8 +207,9 @@ master_run(const struct master_options *opts)
 	log_init("master", LOG_INFO_);
 	umask(077);
 	if ((r = prepare(&m)) < 0)
-		return exit_status_of(r);
-	supervise(&m);
+		m.exit_status = exit_status_of(r);
+	else
+		supervise(&m);
 	folders_clean(&m);
 	return m.exit_status;
 }

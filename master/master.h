@@ -26,6 +26,8 @@
  *	ready.c    who waits for the start              stop.c     TERM
  *	childerr.c stderr of children of a daemon
  */
+#define CONTROL_SOCKET "control.sock"   /* below directories { run } */
+
 struct uv_loop_s;
 struct child;
 struct tables;

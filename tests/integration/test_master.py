@@ -141,6 +141,20 @@ def test_port_taken_names_the_program_that_has_it(make):
     assert "set another port" in out
 
 
+def test_failed_start_leaves_no_pid_file_but_that_of_a_running_server(make):
+    first = make()
+    second = make(start=False)
+    second.write_conf({"directories": {"run": first.run_dir}})
+    with pytest.raises(StartFailed):
+        second.start()
+    assert os.path.exists(first.path("run/postern.pid")) and os.path.exists(first.path("run/control.sock"))
+    third = make(start=False)
+    third.write_conf({'listen "smtp"': {"port": first.port}})
+    with pytest.raises(StartFailed):
+        third.start()
+    assert not os.path.exists(third.path("run/postern.pid")) and not os.path.exists(third.path("run/control.sock"))
+
+
 def test_address_of_another_host_is_refused(make):
     status, out = fails(make, conf={'listen "smtp"': {"address": "192.0.2.1"}})
     assert status == 78 and "this host has no address 192.0.2.1" in out
@@ -455,7 +469,7 @@ def test_drain_of_an_old_worker_is_bounded(make):
 def test_stop_is_clean_and_in_order(make, sig):
     server = make(conf={"log": {"level": "debug"}})
     assert server.stop(sig=sig) == 0
-    assert not server.left_over() and not os.path.exists(server.path("run/postern.pid"))
+    assert not server.left_over() and os.listdir(server.path("run")) == ["empty"]
     ended = re.findall(r"child_exit name=(\w+) .*status=0", server.log())
     order = [ended.index(k) for k in ("smtpd", "delivery", "qmgr", "router")]
     assert order == sorted(order)
