@@ -10,51 +10,15 @@
 
 /* System */
 #include <string.h>
-/* lib */
-#include "base/id.h"
-#include "base/json.h"
 /* this program */
-#include "qmgr/sched_int.h"
+#include "qmgr/request.h"
 
 enum {
 	LIST_ROWS = 64,                 /* of a page: at most so many items come without MORE */
 	ORDER_ROWS = 500,
-	ITEM_RCPTS = 1000,              /* a message with more comes as several objects */
 	ITEMS_PER_MORE = 64,
 	ITEM_BYTES = 2 * 1024 * 1024 - 1024,
-	REQUESTS_MAX = 64,
-	IDS_MAX = 4096
-};
-
-struct request {
-	struct list link;
-	struct requests *all;
-	struct chan *chan;              /* NULL: the caller is gone */
-	uint32_t req;
-	enum queue_verb verb;
-	struct store_filter filter;
-	struct arena arena;             /* texts of the filter */
-	uint64_t limit, offset;         /* in messages */
-	uint64_t after_number;
-	uint32_t after_index;
-	uint64_t messages, recipients;  /* matched or changed */
-	uint32_t items;                 /* since the last MORE */
-	bool is_busy;                   /* the store or a reader will call back */
-	bool is_waiting;                /* for MORE */
-	bool is_last_page;
-	bool only_active;               /* state=active: what is not deferred */
-	/* The message whose rows are being collected. */
-	uint64_t number;                /* 0: none */
-	bool is_skipped;
-	uint32_t item_rcpts;
-	struct buf item;
-	struct reading reading;         /* CAT */
-};
-
-struct requests {
-	struct sched *s;
-	struct list open;
-	uint32_t count;
+	REQUESTS_MAX = 64
 };
 
 static void next_page(struct request *q);
@@ -100,390 +64,13 @@ send_done(struct request *q, int code, const char *text)
 	request_free(q);
 }
 
-static void
-send_item(struct request *q, struct span item)
+void
+request_send_item(struct request *q, struct span item)
 {
 	if (q->chan == NULL || item.n == 0)
 		return;
 	chan_send(q->chan, MSG_QUEUE_ITEM, &(struct msg_queue_item){ .req = q->req, .item = item });
 	q->items++;
-}
-
-/* --- filters --------------------------------------------------------------------------------- */
-
-static bool
-parse_state(struct request *q, struct span v)
-{
-	struct store_filter *f = &q->filter;
-	static const struct {
-		const char *name;
-		int state;
-		bool is_deferred;
-	} states[] = {
-		{ "deferred", ROW_READY, true }, { "active", ROW_READY, false }, { "ready", ROW_READY, false },
-		{ "held", ROW_HELD, false },	 { "hold", ROW_HELD, false },	 { "corrupt", ROW_CORRUPT, false },
-		{ "unknown", ROW_UNKNOWN, false },
-	};
-
-	for (unsigned i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-		if (span_ieq(v, span_of(states[i].name))) {
-			f->state = states[i].state;
-			f->is_deferred = states[i].is_deferred;
-			q->only_active = states[i].state == ROW_READY && !states[i].is_deferred;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* "90", "90s", "5m", "2h", "3d" */
-static bool
-parse_age(struct span v, uint64_t *ms_out)
-{
-	static const struct {
-		char unit;
-		uint64_t ms;
-	} units[] = { { 's', 1000 }, { 'm', 60000 }, { 'h', 3600000 }, { 'd', 86400000 } };
-	uint64_t n, ms = 1000;
-
-	for (unsigned i = 0; v.n > 0 && i < sizeof(units) / sizeof(units[0]); i++) {
-		if (v.p[v.n - 1] == units[i].unit) {
-			ms = units[i].ms;
-			v.n--;
-			break;
-		}
-	}
-	if (span_to_u64(v, 100000000, &n) < 0)
-		return false;
-	*ms_out = n * ms;
-	return true;
-}
-
-/* NULL: taken. Else what is wrong with it. */
-static const char *
-take_filter(struct request *q, struct span word)
-{
-	struct store_filter *f = &q->filter;
-	struct span key, v = word;
-	uint64_t age;
-
-	span_next(&v, '=', &key);
-	if (span_eq(key, SPAN("state")))
-		return parse_state(q, v) ? NULL : "state= is one of deferred, active, held, corrupt, unknown";
-	if (span_eq(key, SPAN("older"))) {
-		if (!parse_age(v, &age))
-			return "older= takes a time like 90s, 30m, 2h, 5d";
-		uint64_t now = clock_wall_ms();
-		f->born_before_ms = now > age ? now - age : 1;
-		return NULL;
-	}
-	v = arena_dup(&q->arena, v);
-	if (span_eq(key, SPAN("sender")))
-		f->sender = v;
-	else if (span_eq(key, SPAN("rcpt")))
-		f->rcpt = v;
-	else if (span_eq(key, SPAN("domain")))
-		f->domain = v;
-	else if (span_eq(key, SPAN("site")))
-		f->lane = v;
-	else if (span_eq(key, SPAN("error")))
-		f->error = v;
-	else
-		return "unknown filter; there are sender= rcpt= domain= site= state= older= error=";
-	return NULL;
-}
-
-static const char *
-take_filters(struct request *q, struct span words)
-{
-	struct cur c = cur_of(words);
-	uint64_t *ids = arena_alloc(&q->arena, IDS_MAX * sizeof(uint64_t));
-	size_t count = 0;
-	const char *why = NULL;
-
-	q->filter.state = -1;
-	while (cur_left(&c) > 0 && !c.is_failed && why == NULL) {
-		struct span word = cur_bytes(&c, words.n);
-
-		if (span_chr(word, '=') >= 0)
-			why = take_filter(q, word);
-		else if (count == IDS_MAX)
-			why = "too many queue ids";
-		else if (id_parse(word, &ids[count]) < 0)
-			why = "not a queue id";
-		else
-			count++;
-	}
-	q->filter.qids = ids;
-	q->filter.qid_count = count;
-	return c.is_failed ? "malformed request" : why;
-}
-
-/* --- list and show --------------------------------------------------------------------------- */
-
-static const char *
-row_state_name(const struct row *row, const struct entry *e)
-{
-	switch (row->state) {
-	case ROW_HELD:
-		return "held";
-	case ROW_CORRUPT:
-		return "corrupt";
-	case ROW_UNKNOWN:
-		return "unknown";
-	case ROW_READY:
-	case ROW_DONE:
-	case ROW_STATE_COUNT:
-		break;
-	}
-	if (e != NULL && (e->flags & ENTRY_HOLD))
-		return "held";
-	return row->attempts > 0 && (e == NULL || e->state != ENTRY_JOB) ? "deferred" : "active";
-}
-
-static void
-put_text(struct buf *b, const char *key, struct span v)
-{
-	buf_printf(b, "\"%s\":", key);
-	json_put_string(b, v);
-}
-
-static void
-put_rcpt(struct request *q, const struct row *row)
-{
-	struct buf *b = &q->item, reason;
-	const struct entry *e = entry_find(&q->all->s->entries, row->number, row->index);
-
-	buf_putc(b, '{');
-	put_text(b, "address", row->address);
-	if (row->orig.n > 0 && !span_eq(row->orig, row->address)) {
-		buf_putc(b, ',');
-		put_text(b, "original_address", row->orig);
-	}
-	buf_printf(b, ",\"state\":\"%s\",\"attempts\":%u,\"next_due\":%llu,", row_state_name(row, e), row->attempts,
-		   (unsigned long long)(row->state == ROW_READY && row->attempts > 0 ? row->due_ms / 1000 : 0));
-	put_text(b, "site", row->lane.n > 0 && row->lane.p[0] == WAITER_NAME_ANY[0] ? SPAN_NONE : row->lane);
-	if (row->esc.n > 0 || row->text.n > 0) {
-		buf_init(&reason, 2048);
-		if (row->reply != 0)
-			buf_printf(&reason, "%u ", row->reply);
-		buf_printf(&reason, "%.*s%s%.*s", SPAN_ARG(row->esc), row->esc.n > 0 ? " " : "", SPAN_ARG(row->text));
-		buf_putc(b, ',');
-		put_text(b, "delay_reason", buf_span(&reason));
-		buf_clear(&reason);
-	}
-	if (row->relay.n > 0) {
-		buf_putc(b, ',');
-		put_text(b, "relay", row->relay);
-	}
-	buf_putc(b, '}');
-}
-
-static void
-begin_item(struct request *q, const struct row *row)
-{
-	struct buf *b = &q->item;
-	char qid[ID_TEXT_LEN + 1];
-	const char *state = row_state_name(row, entry_find(&q->all->s->entries, row->number, row->index));
-
-	id_format(row->qid, qid);
-	buf_printf(b, "{\"queue_name\":\"%s\",\"queue_id\":\"%s\",\"arrival_time\":%llu,\"message_size\":%llu,"
-		   "\"forced_expire\":false,\"state\":\"%s\",", strcmp(state, "held") == 0 ? "hold" : state, qid,
-		   (unsigned long long)(row->arrival_ms / 1000), (unsigned long long)row->size_bytes, state);
-	put_text(b, "sender", row->msg_sender);
-	if (row->uid != ENV_NO_UID)
-		buf_printf(b, ",\"uid\":%u", row->uid);
-	buf_puts(b, ",\"recipients\":[");
-}
-
-/* The rows of one message are together: its object is complete. */
-static void
-end_item(struct request *q)
-{
-	if (q->number == 0)
-		return;
-	q->number = 0;
-	q->item_rcpts = 0;
-	if (!q->is_skipped) {
-		buf_puts(&q->item, "]}");
-		if (buf_check(&q->item) == 0)
-			send_item(q, buf_span(&q->item));
-	}
-	buf_clear(&q->item);
-}
-
-/* False: the limit is reached. */
-static bool
-list_row(struct request *q, const struct row *row)
-{
-	if (row->number != q->number) {
-		end_item(q);
-		if (q->limit > 0 && q->messages == q->limit)
-			return false;
-		q->number = row->number;
-		q->is_skipped = q->offset > 0;
-		if (q->is_skipped) {
-			q->offset--;
-		} else {
-			q->messages++;
-			begin_item(q, row);
-		}
-	} else if (!q->is_skipped && q->item_rcpts == ITEM_RCPTS) {
-		end_item(q);
-		q->number = row->number;
-		begin_item(q, row);
-	} else if (!q->is_skipped) {
-		buf_putc(&q->item, ',');
-	}
-	if (!q->is_skipped) {
-		q->recipients++;
-		q->item_rcpts++;
-		put_rcpt(q, row);
-	}
-	return true;
-}
-
-/* --- orders ---------------------------------------------------------------------------------- */
-
-static void
-log_order(const char *event, const struct row *row)
-{
-	struct log_event ev;
-
-	log_begin(&ev, LOG_INFO_, event);
-	log_kv_qid(&ev, "qid", row->qid);
-	log_kv(&ev, "to", row->address);
-	log_kvs(&ev, "by", "administrator");
-	log_end(&ev);
-}
-
-/* A row with a new state, no longer in memory. */
-static void
-put_row(struct request *q, const struct row *row, enum row_state state, uint64_t due_ms)
-{
-	struct row changed = *row;
-
-	changed.state = state;
-	changed.due_ms = due_ms;
-	changed.flags &= ~(uint32_t)ROW_IN_MEMORY;
-	store_put(q->all->s->store, &changed);
-}
-
-/* Is its fate being decided at this moment? */
-static bool
-is_running(const struct entry *e)
-{
-	return e != NULL && (e->state == ENTRY_JOB || e->state == ENTRY_EXPANDING);
-}
-
-/* The rows of this lane that are due now are looked for. */
-static void
-wake_lane(struct sched *s, struct span name, uint64_t now)
-{
-	struct lane *l = lane_find(s, name);
-	struct waiter *w = map_get(&s->waiters, name);
-
-	lane_lift(s, name);
-	if (l != NULL)
-		lane_row_due(l, now);
-	else if (w != NULL)
-		waiter_load(w);
-	else
-		sched_due_at(s, now);
-}
-
-static bool
-order_due_now(struct request *q, const struct row *row, struct entry *e)
-{
-	uint64_t now = clock_wall_ms();
-
-	if (row->state != ROW_READY)
-		return false;
-	if (e == NULL && row->due_ms > now)
-		put_row(q, row, ROW_READY, now);
-	wake_lane(q->all->s, row->lane, now);
-	return true;
-}
-
-static bool
-order_hold(struct request *q, const struct row *row, struct entry *e)
-{
-	if (row->state != ROW_READY)
-		return false;
-	if (is_running(e)) {
-		e->flags |= ENTRY_HOLD;
-	} else {
-		if (e != NULL)
-			sched_drop_entry(q->all->s, e);
-		put_row(q, row, ROW_HELD, row->due_ms);
-	}
-	log_order("held", row);
-	return true;
-}
-
-static bool
-order_release(struct request *q, const struct row *row, struct entry *e)
-{
-	uint64_t now = clock_wall_ms();
-
-	if (e != NULL && (e->flags & ENTRY_HOLD)) {
-		e->flags &= (uint8_t)~ENTRY_HOLD;
-	} else if (row->state == ROW_HELD || row->state == ROW_UNKNOWN || row->state == ROW_CORRUPT) {
-		put_row(q, row, ROW_READY, now);
-		wake_lane(q->all->s, row->lane, now);
-	} else {
-		return false;
-	}
-	log_order("released", row);
-	return true;
-}
-
-static bool
-order_delete(struct request *q, const struct row *row, struct entry *e)
-{
-	if (is_running(e)) {
-		e->flags |= ENTRY_GONE;
-	} else {
-		if (e != NULL)
-			sched_drop_entry(q->all->s, e);
-		store_done(q->all->s->store, row->number, row->index);
-	}
-	log_order("deleted", row);
-	return true;
-}
-
-static void
-order_row(struct request *q, const struct row *row)
-{
-	struct entry *e = entry_find(&q->all->s->entries, row->number, row->index);
-	bool is_done = false;
-
-	switch (q->verb) {
-	case QUEUE_FLUSH:
-	case QUEUE_RETRY:
-		is_done = order_due_now(q, row, e);
-		break;
-	case QUEUE_HOLD:
-		is_done = order_hold(q, row, e);
-		break;
-	case QUEUE_RELEASE:
-		is_done = order_release(q, row, e);
-		break;
-	case QUEUE_DELETE:
-		is_done = order_delete(q, row, e);
-		break;
-	case QUEUE_LIST:
-	case QUEUE_SHOW:
-	case QUEUE_CAT:
-	case QUEUE_VERB_COUNT:
-		break;
-	}
-	if (!is_done)
-		return;
-	q->recipients++;
-	if (row->number != q->number)
-		q->messages++;
-	q->number = row->number;
 }
 
 /* --- cat ------------------------------------------------------------------------------------- */
@@ -505,7 +92,7 @@ cat_chunk(void *arg, struct spool_reader *r, int err, struct span data)
 		send_done(q, 0, "");
 		return;
 	}
-	send_item(q, data);
+	request_send_item(q, data);
 	cat_next(q);
 }
 
@@ -530,9 +117,9 @@ cat_opened(void *arg, int err, const struct spool_msg *msg)
 		send_done(q, err, "the message cannot be read; see the log");
 		return;
 	}
-	send_item(q, msg->trace);
+	request_send_item(q, msg->trace);
 	if (msg->content.p != NULL || msg->content_len == 0) {
-		send_item(q, msg->content);
+		request_send_item(q, msg->content);
 		send_done(q, 0, "");
 		return;
 	}
@@ -565,7 +152,7 @@ finish(struct request *q)
 	bool is_order = q->verb != QUEUE_LIST && q->verb != QUEUE_SHOW && q->verb != QUEUE_CAT;
 
 	if (!is_order)
-		end_item(q);
+		request_list_end(q);
 	if (q->filter.qid_count > 0 && q->messages == 0) {
 		send_done(q, E_NOTFOUND, is_order ? "no such message in the queue, or nothing to do for it"
 						  : "no such message in the queue; it may be delivered: `postern trace ID`");
@@ -595,7 +182,7 @@ page_rows(const struct request *q)
 static bool
 is_active(const struct request *q, const struct row *row)
 {
-	return strcmp(row_state_name(row, entry_find(&q->all->s->entries, row->number, row->index)), "active") == 0;
+	return strcmp(request_row_state(row, entry_find(&q->all->s->entries, row->number, row->index)), "active") == 0;
 }
 
 static void
@@ -619,9 +206,9 @@ on_page(void *arg, const struct row *rows, uint32_t count)
 		if (q->only_active && !is_active(q, &rows[i]))
 			continue;
 		if (is_listing(q))
-			is_more = list_row(q, &rows[i]);
+			is_more = request_list_row(q, &rows[i]);
 		else
-			order_row(q, &rows[i]);
+			request_order_row(q, &rows[i]);
 	}
 	q->is_last_page = !is_more || count < page_rows(q);
 	if (q->is_last_page)
@@ -647,7 +234,7 @@ take_query(struct request *q, const struct msg_queue_query *m)
 		return "unknown order";
 	if (!m->is_admin && m->verb != QUEUE_LIST && m->verb != QUEUE_SHOW)
 		return "only root and members of group postern may do this";
-	return take_filters(q, m->filters);
+	return request_take_filters(q, m->filters);
 }
 
 void

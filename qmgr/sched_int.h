@@ -323,12 +323,17 @@ struct sched {
 /* sched.c */
 void sched_kick(struct sched *s);               /* run the dispatcher in this turn of the loop */
 void sched_due_at(struct sched *s, uint64_t due_ms); /* a row of a lane that is no structure is due then */
+uint64_t sched_memory(const struct sched *s);   /* bytes of recipients and lanes */
 bool sched_is_full(const struct sched *s);      /* three quarters of the memory for recipients are used */
-void sched_give_rows(void *arg, uint64_t before_number);
 struct conf *sched_conf(const struct sched *s);
 uint64_t sched_jitter(uint64_t ms, unsigned percent);
 /* Milliseconds until a row is due. A due time farther away than the longest wait is now: the clock was set back. NEVER. */
 uint64_t sched_row_wait(const struct sched *s, uint64_t due_ms, uint64_t now_ms);
+uint64_t sched_key(uint64_t number, uint32_t index);
+
+/* take.c */
+void sched_on_message(void *arg, const struct spool_msg *msg, const uint32_t *live, uint32_t live_count);
+void sched_give_rows(void *arg, uint64_t before_number);
 /* A row from the store becomes an entry and is asked for; a row for which there is no room is unloaded. */
 void sched_take_row(struct sched *s, const struct row *row, struct lane *from, struct waiter *from_waiter);
 /* Take an entry out of whatever list it stands in and free it; an ASKED one's answer will be ignored. Not for JOB. */
@@ -336,7 +341,6 @@ void sched_drop_entry(struct sched *s, struct entry *e);
 /* What an administrator ordered while this recipient was in a job or being expanded (ENTRY_GONE, ENTRY_HOLD); frees it.
  * The entry is in no list. */
 void sched_obey(struct sched *s, struct entry *e);
-uint64_t sched_key(uint64_t number, uint32_t index);
 
 /* resolve.c */
 void resolve_init(struct sched *s);
@@ -351,13 +355,22 @@ void resolve_answer(struct sched *s, const struct msg_resolved *m);
 void resolve_router_up(struct sched *s, struct chan *c);
 void resolve_router_lost(struct sched *s);
 void resolve_forget(struct sched *s, const struct entry *e);
+/* Ask now; the waiter is that of the address and has room. */
+void ask_new(struct waiter *w, struct entry *e, const struct facts *f, struct lane *from, struct waiter *from_waiter,
+	     bool skip_aliases);
+/* Done with this ask (expand.c takes it over from resolve_answer). */
+void ask_end(struct sched *s, struct ask *a);
+
+/* waiter.c */
 struct waiter *waiter_get(struct sched *s, struct span name);
+struct waiter *waiter_of(struct sched *s, struct span address);
+bool waiter_has_room(const struct waiter *w);
+/* A question was answered: one of those that found no room goes on. */
+void waiter_wake_stalled(struct sched *s);
 void waiter_name(struct span address, struct buf *out);
 /* Rows stand under this waiter's name and are due: load them. is_active: the store counts it as active now. */
 void waiter_load(struct waiter *w);
 void waiter_end_if_idle(struct waiter *w);
-/* Done with this ask (expand.c takes it over from resolve_answer). */
-void ask_end(struct sched *s, struct ask *a);
 
 /* expand.c */
 void expand_start(struct sched *s, struct ask *a, struct span expansion);
@@ -375,13 +388,8 @@ void lane_put_back(struct lane *l, struct entry *e);    /* READY at the front */
 struct entry *lane_pop(struct lane *l);                 /* NULL: nothing is ready; still refs the lane */
 void lane_take(struct lane *l, struct entry *e);        /* out of its list */
 uint32_t lane_ready(const struct lane *l);
-bool lane_is_suspended(const struct lane *l);
 void lane_kick(struct lane *l);
-/* A connection failed: back off; all that is ready becomes rows. */
-void lane_failed(struct lane *l, uint16_t reply, struct span esc, struct span text, struct span relay, uint64_t begun_ms);
-void lane_worked(struct lane *l);                       /* a connection stands */
 void lane_row_due(struct lane *l, uint64_t due_ms);     /* a row of this lane, not in memory, is due then */
-void lane_lift(struct sched *s, struct span name);      /* an administrator: end the suspension */
 /* What the store told: failures, suspension, first row. */
 void lane_known(struct lane *l, const struct store_lane *known);
 void lane_refill(struct lane *l);
@@ -391,6 +399,21 @@ void lane_arm(struct lane *l);
 void lane_spill(struct lane *l, uint32_t keep);
 void lane_tick(struct sched *s);                        /* drop structures that were idle for long */
 void lane_clear_all(struct sched *s);
+
+void lane_check_idle(struct lane *l);
+struct store_lane lane_record(const struct lane *l);    /* what the store must know of it; borrowed texts */
+void lane_set_text(char **field, struct span value);
+/* An entry that is in no list any more becomes a row, or its row may be loaded again; it leaves the lane. */
+void lane_entry_to_row(struct lane *l, struct entry *e, bool is_attempt, uint64_t due_ms);
+
+/* suspend.c */
+/* All that is ready becomes rows: the first messages with a line of the log each. */
+void lane_defer_ready(struct lane *l, bool is_attempt, uint64_t due_ms);
+bool lane_is_suspended(const struct lane *l);
+/* A connection failed: back off; all that is ready becomes rows. */
+void lane_failed(struct lane *l, uint16_t reply, struct span esc, struct span text, struct span relay, uint64_t begun_ms);
+void lane_worked(struct lane *l);                       /* a connection stands */
+void lane_lift(struct sched *s, struct span name);      /* an administrator: end the suspension */
 
 /* limit.c */
 void lane_conf(struct sched *s);                        /* limits may have changed */
