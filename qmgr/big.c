@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 /* lib */
 #include "base/crc.h"
@@ -32,6 +33,7 @@ struct big {
 	uint32_t crc;
 	uint32_t jobs;                  /* on the disk thread */
 	bool is_freed, is_kept;
+	bool is_counted;                /* its message was stored */
 	/* On the disk thread: */
 	int fd;
 	uint64_t written, allocated;
@@ -47,6 +49,7 @@ struct big_job {
 	char *p;
 	size_t n;
 	int err;
+	uint64_t removed_bytes;         /* BIG_CLOSE: of the file that went */
 	void (*wrote)(void *arg, int err, size_t n);
 	void (*synced)(void *arg, int err);
 	void *arg;
@@ -90,6 +93,18 @@ sync_all(struct big *b)
 	return 0;
 }
 
+static int
+remove_file(struct big *b, uint64_t *bytes_out)
+{
+	struct stat st;
+
+	if (fstatat(b->sp->segments_fd, b->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		*bytes_out = (uint64_t)st.st_size;
+	if (unlinkat(b->sp->segments_fd, b->name, 0) < 0 && errno != ENOENT)
+		return err_from_errno(errno);
+	return 0;
+}
+
 static void
 big_run(struct worker_job *job)
 {
@@ -98,8 +113,8 @@ big_run(struct worker_job *job)
 
 	if (j->work == BIG_CLOSE) {
 		fd_close(&b->fd);
-		if (!b->is_kept && unlinkat(b->sp->segments_fd, b->name, 0) < 0 && errno != ENOENT)
-			j->err = err_from_errno(errno);
+		if (!b->is_kept)
+			j->err = remove_file(b, &j->removed_bytes);
 		return;
 	}
 	if (b->err == 0 && j->work == BIG_WRITE) {
@@ -113,6 +128,13 @@ big_run(struct worker_job *job)
 
 /* --- on the loop ----------------------------------------------------------------------------- */
 
+void
+big_count(struct spool *sp, int delta, uint64_t bytes)
+{
+	sp->stats.big_files += (uint64_t)(int64_t)delta;
+	sp->stats.big_bytes += (uint64_t)((int64_t)delta * (int64_t)bytes);
+}
+
 static void
 big_done(struct worker_job *job)
 {
@@ -123,6 +145,8 @@ big_done(struct worker_job *job)
 	if (j->work == BIG_CLOSE) {
 		if (j->err < 0)
 			log_warn("segments/%s cannot be removed: %s", b->name, err_info(j->err)->text);
+		if (b->is_counted && j->removed_bytes > 0)
+			big_count(b->sp, -1, j->removed_bytes);
 		mem_free(b);
 	} else if (!b->is_freed && j->work == BIG_WRITE) {
 		j->wrote(j->arg, j->err, j->n);
@@ -217,6 +241,7 @@ big_remove(struct spool *sp, uint64_t qid)
 {
 	struct big *b = big_new(sp, qid);
 
+	b->is_counted = true;
 	big_free(&b, false);
 }
 
@@ -262,8 +287,15 @@ big_clean(struct spool *sp)
 		return r;
 	}
 	while ((entry = readdir(dir)) != NULL) {
-		if (!parse_name(entry->d_name, &qid) || is_live(sp, qid))
+		struct stat st = { 0 };
+
+		if (!parse_name(entry->d_name, &qid))
 			continue;
+		if (is_live(sp, qid)) {
+			fstatat(sp->segments_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW);
+			big_count(sp, 1, (uint64_t)st.st_size);
+			continue;
+		}
 		if (unlinkat(sp->segments_fd, entry->d_name, 0) < 0)
 			log_warn("segments/%s belongs to no message and cannot be removed: %s", entry->d_name, strerror(errno));
 	}

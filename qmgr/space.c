@@ -402,6 +402,7 @@ on_timer(void *arg)
 		s->probe_ms = clock_mono_ms() + PROBE_MS;
 		commit_probe(sp->commit);
 	}
+	sp->conf.on_intake(sp->conf.intake_arg);
 	keep_house(sp);
 	compact_poke(sp);
 	if (sp->has_known && clock_mono_ms() >= s->known_until_ms)

@@ -80,6 +80,8 @@ take_message(struct spool *sp, const struct batch *b, const struct commit_msg *m
 	struct spool_msg msg;
 
 	log_add(&sp->log, rec->number, rec->qid, &at, rec->rcpt_count, rec->flags & RECORD_BIG ? SLOT_BIG : 0);
+	if (rec->flags & RECORD_BIG)
+		big_count(sp, 1, rec->content_len);
 	read_view(rec, &at, parts, &msg);
 	admit(sp, &msg, NULL, 0);
 }
@@ -99,6 +101,8 @@ spool_on_batch(void *arg, struct batch *b)
 			chan_flush(b->msgs[i].owner.intake);
 	if (b->err < 0)
 		sp->stats.refused += b->count;
+	/* Less waits now: a paused intake may go on. */
+	sp->conf.on_intake(sp->conf.intake_arg);
 	if (b->err < 0 || b->count == 0)
 		return;
 	CRASHPOINT("stored");

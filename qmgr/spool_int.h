@@ -189,6 +189,8 @@ void big_free(struct big **b, bool is_kept);
 void big_remove(struct spool *sp, uint64_t qid);
 /* Remove every .big that no live message names. Start. */
 int big_clean(struct spool *sp) MUST_CHECK;
+/* Files of stored messages, for the counters. */
+void big_count(struct spool *sp, int delta, uint64_t bytes);
 void big_name(uint64_t qid, char out[32]);
 
 /* ---- checkpoint.c ---- */

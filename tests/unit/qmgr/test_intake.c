@@ -341,6 +341,7 @@ START_TEST(streamed)
 	ck_assert_uint_eq(t.credit, stream_cases[_i].bytes);
 	ck_assert_uint_eq(t.f.count, 1);
 	ck_assert_uint_eq(fix_count_files(&t.f, "segments", ".big"), stream_cases[_i].is_big);
+	ck_assert_uint_eq(t.f.sp->stats.big_bytes, stream_cases[_i].is_big ? stream_cases[_i].bytes : 0);
 	check_content(t.f.got[0].number, &t.f.got[0].place, stream_cases[_i].bytes);
 	restart();
 	fix_turn(&t.f, 50);
@@ -351,6 +352,8 @@ START_TEST(streamed)
 	fix_flush(&t.f);
 	fix_turn(&t.f, 50);
 	ck_assert_uint_eq(fix_count_files(&t.f, "segments", ".big"), 0);
+	ck_assert_uint_eq(t.f.sp->stats.big_files, 0);
+	ck_assert_uint_eq(t.f.sp->stats.big_bytes, 0);
 	end();
 }
 END_TEST
@@ -501,6 +504,35 @@ START_TEST(handed_over_again)
 }
 END_TEST
 
+static void
+stream_and_die(struct fix *f)
+{
+	struct msg_msg_submit m;
+	uint64_t qid = id_next(&t.ids);
+
+	(void)f;
+	open_all();
+	send_stream(qid, 400000, 65536);
+	m = stream_end(qid, 400000);
+	submit(&m);
+}
+
+/* The file is synced, its reference record is not: no 250 was sent. */
+START_TEST(big_without_record)
+{
+	memset(&t, 0, sizeof(t));
+	fix_init(&t.f);
+	t.ids.slot = SLOT;
+	ck_assert_int_eq(fix_crash(&t.f, "big-synced", stream_and_die), SIGKILL);
+	ck_assert_uint_eq(fix_count_files(&t.f, "segments", ".big"), 1);
+	open_all();
+	fix_turn(&t.f, 20);
+	ck_assert_uint_eq(fix_count_files(&t.f, "segments", ".big"), 0);
+	ck_assert_uint_eq(t.f.count, 0);
+	end();
+}
+END_TEST
+
 START_TEST(again_when_finished)
 {
 	struct msg_msg_submit m;
@@ -587,6 +619,31 @@ START_TEST(far_ahead_of_the_cursor)
 }
 END_TEST
 
+static bool
+all_stored(struct fix *f)
+{
+	return f->count == 200;
+}
+
+/* So is one that sends faster than the disk takes it. */
+START_TEST(faster_than_the_disk)
+{
+	struct msg_msg_submit m;
+	static char content[60000];
+
+	begin();
+	t.f.sp->window_bytes = 1u << 30;
+	memset(content, 'c', sizeof(content) - 1);
+	for (int i = 0; i < 200; i++) {
+		m = message(id_next(&t.ids), content);
+		chan_send(t.peer, MSG_MSG_SUBMIT, &m);
+	}
+	fix_until(&t.f, all_stored);
+	ck_assert_uint_eq(t.f.sp->stats.checkpoints, 0);
+	end();
+}
+END_TEST
+
 int
 main(void)
 {
@@ -601,9 +658,11 @@ main(void)
 	UNIT_TEST(s, stream_too_long);
 	UNIT_TEST(s, lost_intake);
 	UNIT_TABLE(s, handed_over_again, again_points);
+	UNIT_TEST(s, big_without_record);
 	UNIT_TEST(s, again_when_finished);
 	UNIT_TEST(s, again_behind_the_cursor);
 	UNIT_TEST(s, state_is_told);
 	UNIT_TEST(s, far_ahead_of_the_cursor);
+	UNIT_TEST(s, faster_than_the_disk);
 	return unit_run(s);
 }
