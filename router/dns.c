@@ -27,7 +27,8 @@
 /* this program */
 #include "router/router.h"
 
-#define IN_FLIGHT_MAX 4096
+#define IN_FLIGHT_MAX 4096      /* at libunbound, which takes 11 KiB for each */
+#define WAITING_MAX 100000      /* more than qmgr's open questions can need */
 #define RECORDS_MAX 64
 #define TTL_MIN_S 5
 #define TTL_MAX_S 3600
@@ -40,11 +41,13 @@ struct dns {
 	struct uv_loop_s *loop;
 	uv_poll_t *poll;        /* of its descriptor */
 	struct timer_set *timers;
-	struct list questions;  /* in flight, oldest first */
+	struct list questions;  /* at libunbound, oldest first */
+	struct list waiting;    /* for room there, oldest first */
 	struct buf resolv_conf, hosts, anchors; /* texts of files */
 	struct buf settings;    /* servers and dnssec as the context has them */
 	uint64_t timeout_ms;
-	unsigned in_flight;
+	unsigned in_flight, waiting_count;
+	bool is_submitting;
 	uint64_t asked, failed;
 };
 
@@ -53,6 +56,7 @@ struct question {
 	struct list node;
 	char *name;
 	enum dns_type type;
+	bool is_waiting;
 	int id;                 /* of libunbound, to cancel */
 	struct timer timer;
 	void (*done)(void *arg, const struct dns_answer *a);
@@ -90,6 +94,7 @@ dns_new(const struct conf *conf, int resolv_conf_fd, int hosts_fd)
 	struct dns *d = mem_zalloc(sizeof(*d));
 
 	list_init(&d->questions);
+	list_init(&d->waiting);
 	buf_init(&d->resolv_conf, FILE_BYTES_MAX);
 	buf_init(&d->hosts, FILE_BYTES_MAX);
 	buf_init(&d->anchors, FILE_BYTES_MAX);
@@ -191,9 +196,13 @@ make_context(const struct dns *d, bool is_validating)
 	set_option(ub, "neg-cache-size:", "128k");
 	set_option(ub, "cache-max-negative-ttl:", "60");
 	set_option(ub, "use-syslog:", "no");
-	set_option(ub, "outgoing-range:", "256");
-	set_option(ub, "num-queries-per-thread:", "512");
+	/* What qmgr may ask at a time, all of it silent, must not keep other answers waiting. */
+	set_option(ub, "outgoing-range:", "1024");
+	set_option(ub, "num-queries-per-thread:", "4096");
 	set_option(ub, "serve-expired:", "no");
+	/* A server that was down is asked again at once when it is back. */
+	set_option(ub, "infra-keep-probing:", "yes");
+	set_option(ub, "infra-host-ttl:", "30");
 	set_servers(ub, buf_span(&d->settings));
 	if (is_validating && set_anchors(ub, buf_span(&d->anchors)) == 0)
 		log_info("no DNSSEC trust anchor found (package dns-root-data): answers are not validated");
@@ -205,6 +214,7 @@ make_context(const struct dns *d, bool is_validating)
 }
 
 static void submit(struct question *q);
+static void submit_waiting(struct dns *d);
 static void on_readable(uv_poll_t *h, int status, int events);
 
 static void
@@ -339,14 +349,20 @@ dns_hosts_find(const struct dns *d, struct span name, struct plan_addr *out, uin
 static void
 finish(struct question *q, const struct dns_answer *a)
 {
-	q->d->in_flight--;
+	struct dns *d = q->d;
+
+	if (q->is_waiting)
+		d->waiting_count--;
+	else
+		d->in_flight--;
 	if (a->status == DNS_FAILED)
-		q->d->failed++;
+		d->failed++;
 	timer_stop(&q->timer);
 	list_remove(&q->node);
 	q->done(q->arg, a);
 	mem_free(q->name);
 	mem_free(q);
+	submit_waiting(d);
 }
 
 static void
@@ -360,7 +376,7 @@ on_timeout(void *arg)
 {
 	struct question *q = arg;
 
-	if (q->d->ub != NULL)
+	if (q->d->ub != NULL && !q->is_waiting)
 		ub_cancel(q->d->ub, q->id);
 	fail(q, "no answer in time");
 }
@@ -473,6 +489,26 @@ submit(struct question *q)
 		fail(q, ub_strerror(r));
 }
 
+/* A question that fails at once calls this again by finish(): the loop of the outermost call does the work. */
+static void
+submit_waiting(struct dns *d)
+{
+	if (d->is_submitting)
+		return;
+	d->is_submitting = true;
+	while (d->in_flight < IN_FLIGHT_MAX && !list_is_empty(&d->waiting)) {
+		struct question *q = LIST_ENTRY(d->waiting.next, struct question, node);
+
+		list_remove(&q->node);
+		list_push_back(&d->questions, &q->node);
+		q->is_waiting = false;
+		d->waiting_count--;
+		d->in_flight++;
+		submit(q);
+	}
+	d->is_submitting = false;
+}
+
 void
 dns_ask(struct dns *d, const char *name, enum dns_type type, void (*done)(void *arg, const struct dns_answer *a), void *arg)
 {
@@ -484,15 +520,16 @@ dns_ask(struct dns *d, const char *name, enum dns_type type, void (*done)(void *
 	q->done = done;
 	q->arg = arg;
 	timer_init(&q->timer, d->timers, on_timeout, q);
-	list_push_back(&d->questions, &q->node);
+	list_push_back(&d->waiting, &q->node);
+	q->is_waiting = true;
 	d->asked++;
-	d->in_flight++;
-	if (d->in_flight > IN_FLIGHT_MAX) {
+	d->waiting_count++;
+	if (d->waiting_count > WAITING_MAX) {
 		fail(q, "too many questions at a time");
 		return;
 	}
 	timer_start(&q->timer, d->timeout_ms);
-	submit(q);
+	submit_waiting(d);
 }
 
 static void
@@ -508,7 +545,7 @@ on_readable(uv_poll_t *h, int status, int events)
 unsigned
 dns_in_flight(const struct dns *d)
 {
-	return d->in_flight;
+	return d->in_flight + d->waiting_count;
 }
 
 uint64_t

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/crc.h"
 #include "base/id.h"
+#include "base/list.h"
 #include "base/mem.h"
 
 /* this program */
@@ -46,10 +47,11 @@ struct host {
 
 struct lookup {
 	struct sites *s;
+	struct list node;       /* of sites.order */
 	struct arena arena;     /* of the finished site */
 	char *key;
 	enum hop_kind kind;
-	char name[256];
+	const char *name;       /* in the arena */
 	uint16_t port;
 	bool is_named;
 	bool is_done;
@@ -67,6 +69,7 @@ struct sites {
 	struct dns *dns;
 	const struct conf *conf;
 	struct map by_key;
+	struct list order;      /* all in by_key, oldest first */
 	uint64_t hits;
 	struct plan_addr *own;  /* addresses of this machine */
 	uint32_t own_count;
@@ -86,6 +89,7 @@ sites_new(struct dns *d, const struct conf *conf)
 	s->dns = d;
 	s->conf = conf;
 	map_init(&s->by_key);
+	list_init(&s->order);
 	return s;
 }
 
@@ -103,6 +107,7 @@ static void
 forget(struct sites *s, struct lookup *l)
 {
 	map_del(&s->by_key, span_of(l->key));
+	list_remove(&l->node);
 	if (l->is_done)
 		lookup_free(l);
 	else
@@ -559,7 +564,7 @@ on_mx(void *arg, const struct dns_answer *a)
 		fail(l, ROUTE_REJECT, 556, "5.1.10", "this domain does not accept mail (null MX)");
 		return;
 	}
-	l->hosts = mem_array(HOSTS_MAX, sizeof(l->hosts[0]));
+	l->hosts = mem_array(a->count == 0 ? 1 : a->count < HOSTS_MAX ? a->count : HOSTS_MAX, sizeof(l->hosts[0]));
 	if (a->count == 0) {
 		say(l, "no MX record: the domain itself is the host");
 		add_host(l, l->name, 0);
@@ -649,17 +654,18 @@ sites_find(struct sites *s, const struct hop *hop, const struct explain *explain
 		return;
 	}
 	if (s->by_key.count >= KEPT_MAX)
-		sites_clear(s, s->conf);
+		forget(s, LIST_ENTRY(s->order.next, struct lookup, node));
 	l = mem_zalloc(sizeof(*l));
-	arena_init(&l->arena, 1024);
+	arena_init(&l->arena, 512);
 	l->s = s;
 	l->key = mem_strdup(key);
 	l->kind = hop->kind;
 	l->port = hop->port;
 	l->is_named = hop->is_named;
 	l->waiters = w;
-	snprintf(l->name, sizeof(l->name), "%.*s", SPAN_ARG(hop->name));
+	l->name = arena_cstr(&l->arena, span_sub(hop->name, 0, sizeof(((struct host *)0)->name) - 1));
 	map_put(&s->by_key, span_of(key), l);
+	list_push_back(&s->order, &l->node);
 	begin(l);
 }
 

@@ -575,6 +575,51 @@ START_TEST(host_named_by_the_administrator_may_be_where_we_listen)
 }
 END_TEST
 
+/* ---- a full store ---- */
+
+START_TEST(oldest_site_gives_way)
+{
+	enum { KEPT = 20000 };
+	char name[32];
+
+	setup("first.example A 192.0.2.1\nsecond.example A 192.0.2.2\n", "");
+	find_mx("first.example");
+	find_mx("second.example");
+	for (unsigned i = 0; i < KEPT - 1; i++) {
+		snprintf(name, sizeof(name), "10.0.%u.%u", i >> 8, i & 255);
+		ask(HOP_HOST, name, 25, true, NULL);
+		got_count = 0;
+	}
+	ck_assert_uint_eq(sites_hits(sites), 0);
+	find_mx("second.example");
+	ck_assert_uint_eq(sites_hits(sites), 1);
+	find_mx("first.example");
+	ck_assert_uint_eq(sites_hits(sites), 1);
+	ck_assert_str_eq(got[1], "first.example | first.example/0:25 192.0.2.1");
+	teardown();
+}
+END_TEST
+
+START_TEST(oldest_site_may_be_one_that_is_looked_up)
+{
+	char name[32];
+
+	setup("first.example A 192.0.2.1\n", "");
+	fake_dns_hold(dns);
+	ask(HOP_MX, "first.example", 25, false, NULL);
+	for (unsigned i = 0; i < 20000; i++) {
+		snprintf(name, sizeof(name), "10.0.%u.%u", i >> 8, i & 255);
+		ask(HOP_HOST, name, 25, true, NULL);
+		got_count = 0;
+	}
+	while (fake_dns_answer(dns))
+		;
+	ck_assert_uint_eq(got_count, 1);
+	ck_assert_str_eq(got[0], "first.example | first.example/0:25 192.0.2.1");
+	teardown();
+}
+END_TEST
+
 int
 main(void)
 {
@@ -599,6 +644,8 @@ main(void)
 	UNIT_TEST(s, question_asked_twice_at_a_time_is_asked_once);
 	UNIT_TEST(s, new_options_while_dns_is_asked);
 	UNIT_TABLE(s, explains, steps);
+	UNIT_TEST(s, oldest_site_gives_way);
+	UNIT_TEST(s, oldest_site_may_be_one_that_is_looked_up);
 	UNIT_TABLE(s, where_we_listen_we_are_ourselves, own_addresses);
 	UNIT_TEST(s, host_named_by_the_administrator_may_be_where_we_listen);
 	return unit_run(s);
