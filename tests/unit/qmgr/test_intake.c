@@ -5,9 +5,11 @@
 
 /* System */
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 /* lib */
 #include "base/clock.h"
 #include "base/fd.h"
@@ -619,10 +621,25 @@ START_TEST(far_ahead_of_the_cursor)
 }
 END_TEST
 
+/* A disk whose sync takes so long. */
+static atomic_int slow_us;
+static bool was_paused;
+
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+
+int
+__wrap_fdatasync(int fd)
+{
+	usleep((useconds_t)slow_us);
+	return __real_fdatasync(fd);
+}
+
 static bool
 all_stored(struct fix *f)
 {
-	return f->count == 200;
+	was_paused |= space_is_congested(f->sp);
+	return f->count == 300;
 }
 
 /* So is one that sends faster than the disk takes it. */
@@ -633,12 +650,15 @@ START_TEST(faster_than_the_disk)
 
 	begin();
 	t.f.sp->window_bytes = 1u << 30;
+	slow_us = 30000;
 	memset(content, 'c', sizeof(content) - 1);
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < 300; i++) {
 		m = message(id_next(&t.ids), content);
 		chan_send(t.peer, MSG_MSG_SUBMIT, &m);
 	}
 	fix_until(&t.f, all_stored);
+	slow_us = 0;
+	ck_assert(was_paused);
 	ck_assert_uint_eq(t.f.sp->stats.checkpoints, 0);
 	end();
 }
