@@ -285,7 +285,7 @@ message_read(void *arg, int err, const struct spool_msg *msg)
 	arena_init(&a, 4096);
 	if (err == 0)
 		err = envelope_decode(msg->envelope, &a, &env);
-	if (err < 0) {
+	if (err != 0) {
 		arena_clear(&a);
 		parent_ends(x, &(struct attempt){ .status = OUTCOME_DEFERRED, .text = SPAN("The stored message cannot be read"),
 			.begun_ms = clock_wall_ms(), .transport = -1, .lane = span_of(x->ask->waiter->name) });

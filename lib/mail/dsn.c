@@ -183,6 +183,19 @@ put_part_head(struct buf *b, const struct dsn_plan *p, const char *type, const c
 		   is_8bit ? "Content-Transfer-Encoding: 8bit\r\n" : "");
 }
 
+/* What of a line may stand in a part, not cut in the middle of a character. */
+static size_t
+cut_length(struct span line)
+{
+	size_t n = ENCLOSED_LINE_MAX;
+
+	if (line.n <= n)
+		return line.n;
+	while (n > ENCLOSED_LINE_MAX - 4 && ((unsigned char)line.p[n] & 0xc0) == 0x80)
+		n--;
+	return n;
+}
+
 /* Header lines that may break the rules of a part: cut, and made CRLF lines. */
 static void
 put_header_lines(struct buf *b, struct span header)
@@ -192,9 +205,7 @@ put_header_lines(struct buf *b, struct span header)
 	while (span_next(&header, '\n', &line)) {
 		if (line.n > 0 && line.p[line.n - 1] == '\r')
 			line.n--;
-		line.n = line.n < ENCLOSED_LINE_MAX ? line.n : ENCLOSED_LINE_MAX;
-		while (line.n == ENCLOSED_LINE_MAX && line.n > ENCLOSED_LINE_MAX - 4 && ((unsigned char)line.p[line.n - 1] & 0x80))
-			line.n--; /* not in the middle of a character */
+		line.n = cut_length(line);
 		for (size_t i = 0; i < line.n; i++)
 			buf_putc(b, line.p[i] == '\0' || line.p[i] == '\r' ? '?' : line.p[i]);
 		buf_puts(b, "\r\n");

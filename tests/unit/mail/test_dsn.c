@@ -173,6 +173,8 @@ START_TEST(nul_and_long_lines)
 	ck_assert(says("Content-Type: text/rfc822-headers\r\n"));
 	ck_assert(says("X: a?b\r\n"));
 	ck_assert(!says("body\r\n"));
+	/* The line is cut between two characters. */
+	ck_assert(says("\xc3\xa4\r\nX: ") && !says("\xc3\r\n"));
 	buf_clear(&original);
 }
 END_TEST
