@@ -210,6 +210,26 @@ START_TEST(verdict)
 }
 END_TEST
 
+START_TEST(long_text_is_cut)
+{
+	union msg_any q = { .rcpt_check = { .txn = 1, .may_relay = 1, .address = SPAN("x@long.example") } };
+	char text[1000];
+
+	memset(text, 't', sizeof(text));
+	memcpy(text, "long.example error:5.1.1 ", 25);
+	text[25 + 500] = '\0';
+	setup("", "transport = \"/transport\"\n");
+	give_table("/transport", text);
+	forget_sent();
+	answer_msg(&router, SMTPD, MSG_RCPT_CHECK, &q);
+	ck_assert_uint_eq(sent[0].msg.rcpt_verdict.text.n, 400);
+	union msg_any r = { .resolve = { .req = 2, .address = SPAN("x@long.example") } };
+	answer_msg(&router, QMGR, MSG_RESOLVE, &r);
+	ck_assert_uint_eq(sent[1].msg.resolved.text.n, 400);
+	teardown();
+}
+END_TEST
+
 /* ---- where does it go ---- */
 
 static void
@@ -509,6 +529,7 @@ main(void)
 
 	log_init("test_answer", LOG_LEVEL_COUNT);
 	UNIT_TABLE(s, verdict, verdicts);
+	UNIT_TEST(s, long_text_is_cut);
 	UNIT_TEST(s, mailbox);
 	UNIT_TEST(s, remote_host);
 	UNIT_TEST(s, unix_socket);

@@ -31,6 +31,7 @@ static const char base_conf[] =
 	"domain \"lost.example\" { class = relay next_hop = \"hub.example\" recipients = \"/gone\" }\n"
 	"domain \"box.example\" { class = lmtp next_hop = \"unix:/run/lmtp\" }\n"
 	"domain \"tcpbox.example\" { class = lmtp next_hop = \"[::1]\" recipients = \"/known\" }\n"
+	"domain \"knownbox.example\" { class = lmtp next_hop = \"unix:/run/lmtp\" recipients = \"/known\" }\n"
 	"domain \"void.example\" { class = discard }\n"
 	"domain \"" U_DOMAIN "\" { class = virtual table = \"/users\" mailbox_base = \"/var/vmail\" }\n";
 
@@ -41,6 +42,7 @@ static const char users[] =
 	"near@local.example /var/vmail2/abs/\n"
 	"base@local.example /var/vmail/\n"
 	"mbox@local.example mbox\n"
+	"a@local.example a/\n"
 	"slash@local.example /\n"
 	"empty@local.example\n"
 	"odd@local.example %{rcpt.nothing}/\n"
@@ -53,6 +55,7 @@ static const char users[] =
 	"ann@" U_DOMAIN " u/ann/\n";
 static const char all[] =
 	"ann@all.example special/\n"
+	"abs@all.example /var/vmail/abs/\n"
 	"@all.example %{rcpt.domain}/%{rcpt.local}/\n";
 static const char known[] =
 	"ann@known.example x\n"
@@ -112,6 +115,10 @@ static const char transport[] =
 	"void2.remote.example DISCARD\n"
 	"no.example error:5.1.6 Moved away\n"
 	"later.example error:4.3.2 Come back later\n"
+	"code.example error:5.123.456 Long code\n"
+	"codes.example error:5.1234.1 Too long\n"
+	"case.example smtp:[HUB.Example]\n"
+	"idn.example smtp:" U_DOMAIN ":26\n"
 	"bare.example error:Do not write here\n"
 	"mute.example error:\n"
 	"mute2.example error:5.7.9\n"
@@ -284,6 +291,8 @@ static const struct {
 	{ "out@local.example", CONFIG_ERROR, true, NULL },
 	{ "near@local.example", CONFIG_ERROR, true, NULL },
 	{ "base@local.example", CONFIG_ERROR, true, NULL },
+	{ "abs@all.example", "maildir /var/vmail/ abs/", true, NULL },
+	{ "a@local.example", "maildir /var/vmail a/", true, NULL },
 	{ "mbox@local.example", CONFIG_ERROR, true, NULL },
 	{ "slash@local.example", CONFIG_ERROR, true, NULL },
 	{ "empty@local.example", CONFIG_ERROR, true, NULL },
@@ -330,6 +339,7 @@ static const struct {
 	/* lmtp */
 	{ "any@box.example", "lmtp unix /run/lmtp named", true, NULL },
 	{ "any@tcpbox.example", "lmtp host ::1:24 named", true, NULL },
+	{ "bob@knownbox.example", NO_USER, true, NULL },
 	/* discard */
 	{ "any@void.example", "discard", true, NULL },
 	/* remote */
@@ -417,6 +427,7 @@ START_TEST(nul_in_a_local_part_stands_in_no_path)
 	ck_assert_str_eq(decide(SPAN(A_NUL "@all.example"), "", &d), NO_USER);
 	ck_assert_str_eq(decide(SPAN("ann+\0@all.example"), "", &d), "maildir /var/vmail/ special/");
 	ck_assert_str_eq(decide(SPAN("ann\0@all.example"), "", &d), NO_USER);
+	ck_assert_str_eq(decide(SPAN("\0@all.example"), "", &d), NO_USER);
 	teardown();
 }
 END_TEST
@@ -443,6 +454,10 @@ static const struct {
 	{ "bob@" A_DOMAIN, "maildir" }, /* of class virtual: the table is not asked */
 	{ "bob@no.example", "reject 550 5.1.6 Moved away" },
 	{ "bob@later.example", "later 450 4.3.2 Come back later" },
+	{ "bob@code.example", "reject 550 5.123.456 Long code" },
+	{ "bob@codes.example", "reject 550 5.7.1 5.1234.1 Too long" },
+	{ "bob@case.example", "smtp host hub.example:25 named" },
+	{ "bob@idn.example", "smtp mx " A_DOMAIN ":26 named" },
 	{ "bob@bare.example", "reject 550 5.7.1 Do not write here" },
 	{ "bob@mute.example", "reject 550 5.7.1 Refused by the transport table" },
 	{ "bob@mute2.example", "reject 550 5.7.9 Refused by the transport table" },
