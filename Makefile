@@ -63,16 +63,16 @@ LDHARD  := -pie -Wl,-z,relro,-z,now
 # Fat objects: programs are linked with link-time optimisation, unit tests quickly and without.
 FLAGS_release := -O2 -g -flto=auto -ffat-lto-objects -D_FORTIFY_SOURCE=3 -Werror
 LINK_release  := -O2 -flto=auto
-FLAGS_debug   := -O0 -g3 -DPOSTERN_CRASHPOINTS -Werror
+FLAGS_debug   := -O0 -g3 -Werror
 # Test builds have crash points (qmgr/crashpoint.h).
 # Instrumented builds relax the sandbox as far as their run-time needs it (docs/testing.md).
-FLAGS_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -DPOSTERN_INSTRUMENTED -DPOSTERN_CRASHPOINTS -Werror
+FLAGS_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -DPOSTERN_INSTRUMENTED -Werror
 LINK_asan     := -fsanitize=address,undefined
-FLAGS_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread -DPOSTERN_INSTRUMENTED -DPOSTERN_CRASHPOINTS -Werror
+FLAGS_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread -DPOSTERN_INSTRUMENTED -Werror
 LINK_tsan     := -fsanitize=thread
 FLAGS_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -DPOSTERN_INSTRUMENTED
 LINK_fuzz     := -fsanitize=address,undefined
-FLAGS_cov     := -O0 -g --coverage -DPOSTERN_INSTRUMENTED -DPOSTERN_CRASHPOINTS -Werror
+FLAGS_cov     := -O0 -g --coverage -DPOSTERN_INSTRUMENTED -Werror
 LINK_cov      := --coverage
 
 ALL_CPPFLAGS := -D_GNU_SOURCE -DPOSTERN_VERSION='"$(VERSION)"' -DPOSTERN_MODE='"$(MODE)"' -Ilib -I. -I$(B)/gen $(CPPFLAGS)

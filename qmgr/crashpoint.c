@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Crash points of test builds: see crashpoint.h. Runs in qmgr, on any of its threads. */
-
-/* this program */
-#include "qmgr/crashpoint.h"
-
-#ifdef POSTERN_CRASHPOINTS
+ * Crash points: see crashpoint.h. Runs in qmgr, on any of its threads. */
 
 /* System */
 #include <fcntl.h>
@@ -15,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+/* this program */
+#include "qmgr/crashpoint.h"
 
 static char crash_name[64];
 static char crash_how[16];
@@ -61,4 +58,3 @@ crashpoint_pass(const char *name)
 
 extern int crashpoint_unused;
 
-#endif

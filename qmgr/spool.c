@@ -79,7 +79,8 @@ take_message(struct spool *sp, const struct batch *b, const struct commit_msg *m
 	};
 	struct spool_msg msg;
 
-	log_add(&sp->log, rec->number, rec->qid, &at, rec->rcpt_count, rec->flags & RECORD_BIG ? SLOT_BIG : 0);
+	log_add(&sp->log, rec->number, rec->qid, &at, rec->rcpt_count, rec->flags & RECORD_BIG ? SLOT_BIG : 0)->size =
+	    rec->trace_len + rec->content_len;
 	if (rec->flags & RECORD_BIG)
 		big_count(sp, 1, rec->content_len);
 	read_view(rec, &at, parts, &msg);
@@ -357,6 +358,7 @@ spool_get_stats(const struct spool *csp, struct spool_stats *out)
 	out->next_number = commit_next_number(sp->commit);
 	out->intake_code = sp->space.code;
 	count_segments(sp, out);
+	log_count_rowless(&sp->log, &out->rowless_messages, &out->rowless_bytes, &out->pending_rcpts);
 }
 
 /* --- our own messages ------------------------------------------------------------------------ */
@@ -472,9 +474,7 @@ spool_new(const struct spool_config *conf, struct spool **out, struct buf *what_
 	sp->floors = mem_array(SPOOL_SLOTS, sizeof(*sp->floors));
 	map64_init(&sp->live_sets);
 	map64_init(&sp->known);
-#ifdef POSTERN_CRASHPOINTS
 	crashpoint_read(sp->dir_fd);
-#endif
 	if ((r = spool_start(sp, &spool_hooks, what_out)) < 0) {
 		spool_free(&sp);
 		return r;
