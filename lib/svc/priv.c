@@ -26,7 +26,7 @@
 #include "svc/sandbox.h"
 
 #define NO_ID ((uint32_t)-1)
-#define MAX_THREADS 64          /* of all processes of one user id */
+#define MAX_THREADS 1024        /* of all processes of one user id; seccomp forbids processes anyway */
 
 /* Descriptors that a kind needs; 0: as many as it may get (one per connection). */
 static const struct {
@@ -198,7 +198,8 @@ limit_resources(const struct priv_plan *plan)
 		return;
 	if (!writes_files(plan->kind))
 		limit(RLIMIT_FSIZE, 0, "RLIMIT_FSIZE");
-	/* Without a user id of its own a process shares the count with all that its user runs. */
+	/* The count is of all that the user runs: several servers of one machine, or of one test, may share ids. Without a
+	 * user id of its own a process shares it with everything. */
 	if (!sandbox_has_threads(plan->kind))
 		limit(RLIMIT_NPROC, 0, "RLIMIT_NPROC");
 	else if (plan->uid != NO_ID)

@@ -409,6 +409,15 @@ def _read(path, begin=0):
         return ""
 
 
+def is_running(pid):
+    """Is there such a process, and not only what is left of it until its parent looks?"""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as f:
+            return f.read().rsplit(b")", 1)[1].split()[0] not in (b"Z", b"X")
+    except OSError:
+        return False
+
+
 def _name_of(pid):
     """File name of a process's program, "" if it is gone."""
     try:

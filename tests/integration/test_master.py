@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tests.harness.ports import free_port
-from tests.harness.postern import MODE, SLOW, USERS, StartFailed, wait_until
+from tests.harness.postern import MODE, SLOW, USERS, StartFailed, wait_until, is_running
 from tests.harness.stub import make_stub
 
 KINDS = ["logd", "qmgr", "router", "smtpd", "delivery", "mailbox", "control"]
@@ -282,7 +282,7 @@ def test_dead_master_takes_its_children_along(make):
     pids = server.pids()
     os.kill(server.master_pid, signal.SIGKILL)
     server.process.wait()
-    wait_until(lambda: not any(os.path.exists(f"/proc/{p}") for p in pids), 5, "children gone")
+    wait_until(lambda: not any(is_running(p) for p in pids), 5, "children gone")
     server.start()          # the locks went with it
     assert banner(server.port).startswith("220 ")
 
@@ -557,7 +557,7 @@ def background():
     for pid in pids:
         try:
             os.kill(pid, signal.SIGTERM)
-            wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 20, "daemon ended")
+            wait_until(lambda: not is_running(pid), 20, "daemon ended")
         except ProcessLookupError:
             pass
 

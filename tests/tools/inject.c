@@ -185,7 +185,7 @@ main(int argc, char **argv)
 		return 64;
 	}
 	struct call c = call_of(argv[2], argc > 3 ? argv[3] : "");
-	inject((pid_t)atoi(argv[1]), &c);
+	inject((pid_t)strtol(argv[1], NULL, 10), &c);
 	return 0;
 }
 #endif

@@ -640,8 +640,8 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: probe KIND ACT UID DIR SIBLING PORT | probe list\n");
 		return 64;
 	}
-	w.sibling = (pid_t)atoi(argv[5]);
-	w.port = (uint16_t)atoi(argv[6]);
-	enter_sandbox(&w, kind_of(argv[1]), (uint32_t)atol(argv[3]), argv[4]);
+	w.sibling = (pid_t)strtol(argv[5], NULL, 10);
+	w.port = (uint16_t)strtoul(argv[6], NULL, 10);
+	enter_sandbox(&w, kind_of(argv[1]), (uint32_t)strtol(argv[3], NULL, 10), argv[4]);
 	_exit(try(argv[2], &w));
 }

@@ -58,7 +58,7 @@ on_prepare(struct svc *s)
 {
 	self = s;
 	if (is_told("POSTERN_TEST_EXIT"))
-		_exit(atoi(strchr(getenv("POSTERN_TEST_EXIT"), ':') + 1));
+		_exit((int)strtol(strchr(getenv("POSTERN_TEST_EXIT"), ':') + 1, NULL, 10));
 	return 0;
 }
 
