@@ -15,7 +15,7 @@
 #include "qmgr/report.h"
 
 enum {
-	RCPTS_PER_REPORT = 200,
+	RCPTS_PER_REPORT = 1000,        /* at most; fewer if their replies are long */
 	ORIGINAL_MAX = 600000,          /* what is enclosed, whatever limits.bounce_size allows: a report is one record */
 	ORIGINAL_LEAST = 16384
 };
@@ -100,39 +100,40 @@ fill_rcpt(const struct bounce *b, struct dsn_rcpt *out)
 	};
 }
 
-static uint32_t
-piece_count(const struct dsn_job *j)
+static uint64_t
+original_wanted(const struct dsn_job *j)
 {
-	uint32_t left = j->count - j->at;
+	uint64_t most = sched_conf(j->s)->limits.bounce_size;
 
-	return left < RCPTS_PER_REPORT ? left : RCPTS_PER_REPORT;
+	return most < ORIGINAL_MAX ? most : ORIGINAL_MAX;
 }
 
+/* The next report: as many recipients as fit. The same after a crash, so that its dedupe key means the same. */
 static int
 build(struct dsn_job *j, struct span to, struct span id, struct buf *out, bool *needs_utf8, bool *needs_8bit)
 {
 	const struct conf *conf = sched_conf(j->s);
-	uint32_t n = piece_count(j);
+	uint32_t left = j->count - j->at, n = left < RCPTS_PER_REPORT ? left : RCPTS_PER_REPORT;
 	struct dsn_rcpt *rcpts = mem_array(n, sizeof(*rcpts));
 	struct dsn_report r = { .hostname = span_of(conf->hostname), .id = id, .date_us = clock_wall_us(), .to = to,
 		.sender = j->sender, .envid = j->env.envid, .arrival_us = j->arrival_ms * 1000, .is_utf8 = j->env.is_smtputf8,
 		.rcpts = rcpts, .rcpt_count = n, .original = buf_span(&j->original), .original_len = j->original_len,
 		.want_full = has_failure(j) && j->env.ret != ENV_RET_HDRS && !j->is_unreadable,
-		.max_bytes = conf->limits.bounce_size < ORIGINAL_MAX ? conf->limits.bounce_size : ORIGINAL_MAX };
+		.max_bytes = original_wanted(j) };
 	int err;
 
 	if (span_eq(r.envid, SPAN(DOUBLE_BOUNCE)))
 		r.envid = SPAN_NONE;
 	for (uint32_t i = 0; i < n; i++)
 		fill_rcpt(&j->bounces[j->at + i], &rcpts[i]);
-	err = dsn_build(&r, out, needs_utf8, needs_8bit);
-	if (err < 0) {
+	while ((err = dsn_build(&r, out, needs_utf8, needs_8bit)) < 0 && r.rcpt_count > 1) {
 		/* Long replies and a long original do not fit together. */
 		r.want_full = false;
 		r.max_bytes = ORIGINAL_LEAST;
+		r.rcpt_count /= 2;
 		buf_reset(out);
-		err = dsn_build(&r, out, needs_utf8, needs_8bit);
 	}
+	j->piece_rcpts = r.rcpt_count;
 	mem_free(rcpts);
 	return err;
 }
@@ -143,7 +144,7 @@ static void
 dsn_stored(void *arg, int err, uint64_t qid)
 {
 	struct dsn_job *j = arg;
-	uint32_t n = piece_count(j);
+	uint32_t n = j->piece_rcpts;
 
 	if (err < 0) {
 		log_warn("a report cannot be stored now (%s); tried again", err_info(err)->text);
@@ -212,18 +213,10 @@ dsn_next(struct dsn_job *j)
 		submit(j, to, &content, needs_utf8, needs_8bit);
 	buf_clear(&content);
 	if (err < 0)
-		bug("a report of %u recipients does not fit into a record", piece_count(j));
+		bug("a report of %u recipients does not fit into a record", j->piece_rcpts);
 }
 
 /* --- the original ---------------------------------------------------------------------------- */
-
-static uint64_t
-original_wanted(const struct dsn_job *j)
-{
-	uint64_t most = sched_conf(j->s)->limits.bounce_size;
-
-	return most < ORIGINAL_MAX ? most : ORIGINAL_MAX;
-}
 
 static void
 original_read(struct dsn_job *j)

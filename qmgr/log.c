@@ -180,3 +180,20 @@ log_next(const struct log *l, struct log_iter *it)
 	it->number = c->slots[i].number + 1;
 	return &c->slots[i];
 }
+
+void
+log_count_rowless(const struct log *l, uint64_t *messages_out, uint64_t *bytes_out, uint64_t *rcpts_out)
+{
+	*messages_out = *bytes_out = *rcpts_out = 0;
+	for (const struct log_chunk *c = l->first; c != NULL; c = c->next) {
+		for (uint32_t i = c->from; c->live > 0 && i < c->count; i++) {
+			const struct slot *s = &c->slots[i];
+
+			*rcpts_out += s->pending;
+			if (s->pending == 0 || s->flags & SLOT_HAS_ROW)
+				continue;
+			*messages_out += 1;
+			*bytes_out += s->size;
+		}
+	}
+}

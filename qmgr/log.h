@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include "qmgr/spool.h"
 
-/* What is in the log after the cursor: one slot of 32 bytes per message, in order of message numbers, in chunks that go
+/* What is in the log after the cursor: one slot of 40 bytes per message, in order of message numbers, in chunks that go
  * when the cursor passes them. Bounded by the log window (256 MiB of log). On the loop only. */
 
 enum slot_flag {
@@ -19,6 +19,7 @@ enum slot_flag {
 struct slot {
 	uint64_t number;
 	uint64_t qid;
+	uint64_t size;                  /* trace and content, for the counters; set after log_add() */
 	struct place place;
 	uint32_t pending : 24;  /* recipients that have neither mark nor row, committed */
 	uint32_t flags : 8;     /* enum slot_flag */
@@ -42,6 +43,9 @@ struct slot *log_find(const struct log *l, uint64_t number);            /* NULL:
 bool log_marked(struct log *l, struct slot *s, uint32_t n);
 /* The first slot with pending > 0, NULL: none. */
 struct slot *log_first_live(const struct log *l);
+/* What is not in the sums of queue.db: unfinished messages without a row, their bytes, and recipients with neither mark
+ * nor row. */
+void log_count_rowless(const struct log *l, uint64_t *messages_out, uint64_t *bytes_out, uint64_t *rcpts_out);
 /* All slots below number go. */
 void log_drop_before(struct log *l, uint64_t number);
 

@@ -17,6 +17,7 @@ struct dsn_job {
 	struct bounce *bounces;         /* copies */
 	uint32_t count, at;             /* at: the first one that is in no report yet */
 	uint32_t piece;                 /* reports made of this part so far */
+	uint32_t piece_rcpts;           /* recipients in the one being stored */
 	struct reading reading;
 	struct buf original;            /* trace and as much of the content as is returned */
 	uint64_t original_len;

@@ -27,6 +27,7 @@
 struct found {
 	uint64_t number, batch, qid;
 	struct place place;
+	uint64_t size;                  /* trace and content */
 	uint32_t rcpt_count;
 	uint8_t flags;                  /* enum slot_flag */
 	bool is_damaged;
@@ -130,6 +131,7 @@ take(struct scan *sc, const struct walk *w, bool is_damaged)
 		.batch = rec->batch,
 		.qid = rec->qid,
 		.place = walk_place(w),
+		.size = rec->trace_len + rec->content_len,
 		.rcpt_count = rec->rcpt_count,
 		.flags = rec->flags & RECORD_BIG ? SLOT_BIG : 0,
 		.is_damaged = is_damaged,
@@ -294,7 +296,7 @@ add_slot(struct scan *sc, const struct found *f, uint8_t *marks)
 		sc->finished++;
 	if (pending > 0 && marked > 0)
 		keep_live_set(sc, f, marks, pending);
-	log_add(&sp->log, f->number, f->qid, &f->place, pending, flags);
+	log_add(&sp->log, f->number, f->qid, &f->place, pending, flags)->size = f->size;
 	map64_put(&sp->known, f->qid, sp);
 	spool_note_qid(sp, f->qid);
 	sp->log_bytes += f->place.length;

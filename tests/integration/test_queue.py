@@ -314,3 +314,102 @@ def test_others_see_only_their_own_mail(waiting):
                           capture_output=True, text=True, timeout=20)
     assert done.returncode != 0
     assert len(waiting.queue()) == 3
+
+
+# --- many, and little memory ---
+
+def test_an_alias_with_many_members(with_aliases, make_hop):
+    hop = make_hop()
+    members = [f"m{i}@hop.example" for i in range(700)]
+    server = with_aliases("list@local.example " + ", ".join(members) + "\n", relay(hop))
+    send(server, "list@local.example")
+    wait_until(lambda: sum(len(m.rcpts) for m in hop.messages) >= 700, 30, "all members")
+    server.wait_empty()
+    assert sorted(r for m in hop.messages for r in m.rcpts) == sorted(members)
+    assert len(hop.messages) < 100, "recipients of one message for one site share transactions"
+
+
+def test_memory_for_recipients_is_bounded(make_server, make_hop):
+    hop = make_hop()
+    hop.on["RCPT"] = lambda s, line: time.sleep(0.05)
+    server = make_server({"limits": {"queue_memory": "1M"}, 'site "default"': {"connections": 2},
+                          "domain \"other.example\"": {"class": "relay", "next_hop": f"[127.0.0.1]:{hop.port}"}, **relay(hop)})
+    names = [[f"u{m}.{i}@hop.example" for i in range(500)] for m in range(40)]
+    with server.smtp() as c:
+        c.ehlo()
+        for rcpts in names:
+            c.pipeline(["MAIL FROM:<a@client.example>"] + [f"RCPT TO:<{r}>" for r in rcpts])
+            c.data(message())
+            assert server.stats()["delivery"]["in_memory"] <= 1048576 // 72
+    stats = server.stats()
+    assert stats["queue"]["recipients"] > 15000, "the hop was too fast for this test"
+    assert stats["delivery"]["in_memory"] < 15000
+    hop.on.clear()
+    wait_until(lambda: sum(len(m.rcpts) for m in hop.messages) >= 20000, 60, "all recipients")
+    server.wait_empty()
+    got = [r for m in hop.messages for r in m.rcpts]
+    assert len(got) == 20000 and set(got) == {r for rcpts in names for r in rcpts}
+
+
+def test_what_is_in_memory_counts_too(make_server, make_hop):
+    from tests.harness.nexthop import HANG
+    hop = make_hop()
+    hop.on["CONNECT"] = HANG
+    server = make_server(relay(hop))
+    content = message()
+    send(server, ["u@hop.example", "v@hop.example"], content=content)
+    stats = server.stats()["queue"]
+    assert (stats["messages"], stats["recipients"], stats["deferred"]) == (1, 2, 0)
+    assert len(content) < stats["bytes"] < len(content) + 500
+    item = server.queue()[0]
+    assert item["state"] == "active" and item["message_size"] == stats["bytes"]
+    assert server.stats()["queue"] == stats
+
+
+# --- stop, damage ---
+
+def test_a_stop_lets_what_is_being_sent_finish(make_server, make_hop):
+    hop = make_hop()
+    hop.on["DATA_END"] = lambda s, line: time.sleep(1)
+    server = make_server({'site "default"': {"connections": 1}, **relay(hop)})
+    send(server, "u@hop.example")
+    for i in range(3):
+        send(server, f"v{i}@hop.example")
+    wait_until(lambda: any(c.startswith(("DATA", "BDAT")) for s in hop.sessions for c in s.commands), 10, "under way")
+    assert server.stop() == 0
+    taken = len(hop.messages)
+    assert 1 <= taken < 4
+    hop.on.clear()
+    server.start()
+    hop.wait(4)
+    server.wait_empty()
+    assert sorted(r for m in hop.messages for r in m.rcpts) == ["u@hop.example"] + [f"v{i}@hop.example" for i in range(3)]
+
+
+@pytest.mark.parametrize("size", [200000, 4000000])
+def test_damaged_content_is_held_and_never_sent(make_server, make_hop, size):
+    hop = make_hop()
+    server = make_server({"hold_incoming": True, **relay(hop)})
+    qid = send(server, "u@hop.example", msg={"size": size})
+    server.wait_log(rf"held qid={qid}")
+    server.stop()
+    import glob
+    damaged = 0
+    for path in glob.glob(os.path.join(server.spool, "queue", "segments", "*")):
+        if not path.endswith((".seg", ".big")):
+            continue
+        with open(path, "r+b") as f:
+            text = f.read()
+            at = text.rfind(b"0123456789" * 7 + b"\r\n" + b"0123456789" * 7)
+            if at > 0:
+                f.seek(at)
+                f.write(b"X")
+                damaged += 1
+    assert damaged == 1
+    server.write_conf({"hold_incoming": False})
+    server.start()
+    if server.queue()[0]["state"] == "held":
+        server.postern("queue", "release", qid)
+    wait_until(lambda: server.queue()[0]["state"] == "corrupt", 20, "held as damaged")
+    time.sleep(0.5)
+    assert hop.messages == []
