@@ -196,7 +196,8 @@ make_context(const struct dns *d, bool is_validating)
 	set_option(ub, "neg-cache-size:", "128k");
 	set_option(ub, "cache-max-negative-ttl:", "60");
 	set_option(ub, "use-syslog:", "no");
-	/* What qmgr may ask at a time, all of it silent, must not keep other answers waiting. */
+	/* What qmgr may ask at a time (2000), all of it silent, must not keep other answers waiting: with 1024 ports one
+	 * more is answered after 0.6 s, with 256 after 2.5 s; each 1000 ports take 1 MiB. */
 	set_option(ub, "outgoing-range:", "1024");
 	set_option(ub, "num-queries-per-thread:", "4096");
 	set_option(ub, "serve-expired:", "no");
