@@ -53,8 +53,3 @@ crashpoint_pass(const char *name)
 		raise(SIGSEGV);
 	raise(strcmp(crash_how, "stop") == 0 ? SIGSTOP : SIGKILL);
 }
-
-#else
-
-extern int crashpoint_unused;
-
