@@ -309,6 +309,54 @@ START_TEST(min_free)
 }
 END_TEST
 
+static bool
+has_tried(struct fix *f)
+{
+	fix_turn(f, 20);
+	f->sp->compact.not_before_ms = 0;
+	f->sp->last_commit_ms = 0;
+	timer_start(&f->sp->space.timer, 0);
+	return fault.sync_fails == 0 && f->sp->compact.from == NULL;
+}
+
+static bool
+is_compacted(struct fix *f)
+{
+	has_tried(f);
+	return f->sp->stats.compacted_bytes > 0;
+}
+
+/* Rows lead to the copies only after these are synced. */
+START_TEST(copies_that_cannot_be_synced)
+{
+	static char content[30000];
+	struct spool_stats st;
+	struct fix f;
+
+	begin(&f);
+	f.sp->compact.not_before_ms = UINT64_MAX;
+	memset(content, 'x', sizeof(content) - 1);
+	f.policy = FIX_DONE;
+	for (int i = 0; i < 70; i++)
+		ck_assert_int_eq(fix_submit(&f, 1, content, NULL), 0);
+	fix_flush(&f);
+	fix_checkpoint(&f);
+	fix_checkpoint(&f);
+	/* The header of a cold segment, then the page. */
+	ck_assert_int_eq(segments_take(&f.sp->segs, SEGMENT_COLD, 4096, &f.sp->compact.to), 0);
+	fix_turn(&f, 1100);
+	f.sp->space.make_ms = UINT64_MAX;
+	fault.sync_errno = EIO;
+	fault.sync_fails = 1;
+	fix_until(&f, has_tried);
+	ck_assert_uint_eq(f.sp->stats.compacted_bytes, 0);
+	fix_until(&f, is_compacted);
+	spool_get_stats(f.sp, &st);
+	ck_assert_uint_gt(st.cold_bytes, 0);
+	fix_clear(&f);
+}
+END_TEST
+
 /* --- queue.db -------------------------------------------------------------------------------- */
 
 static void
@@ -398,6 +446,7 @@ main(void)
 	UNIT_TEST(s, two_failures_close_the_intake);
 	UNIT_TEST(s, no_new_segment);
 	UNIT_TEST(s, min_free);
+	UNIT_TEST(s, copies_that_cannot_be_synced);
 	UNIT_TEST(s, no_room_for_queue_db);
 	return unit_run(s);
 }

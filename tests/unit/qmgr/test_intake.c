@@ -4,6 +4,7 @@
  * again, intakes that are lost or lie. */
 
 /* System */
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -448,6 +449,42 @@ START_TEST(stream_too_long)
 }
 END_TEST
 
+static atomic_int fsync_fails;
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+int
+__wrap_fsync(int fd)
+{
+	if (fsync_fails > 0) {
+		fsync_fails--;
+		errno = EIO;
+		return -1;
+	}
+	return __real_fsync(fd);
+}
+
+/* Of the file, and of the folder. */
+START_TEST(big_that_cannot_be_synced)
+{
+	struct msg_msg_submit m;
+	uint64_t qid;
+
+	begin();
+	qid = id_next(&t.ids);
+	send_stream(qid, 400000, 65536);
+	m = stream_end(qid, 400000);
+	fix_turn(&t.f, 50);
+	fsync_fails = 1;
+	ck_assert_int_eq(submit(&m), E_IO);
+	fix_turn(&t.f, 50);
+	ck_assert_uint_eq(fix_count_files(&t.f, "segments", ".big"), 0);
+	ck_assert_uint_eq(t.f.count, 0);
+	end();
+}
+END_TEST
+
 START_TEST(lost_intake)
 {
 	uint64_t qid;
@@ -676,6 +713,7 @@ main(void)
 	UNIT_TEST(s, damaged_big);
 	UNIT_TEST(s, aborted_stream);
 	UNIT_TEST(s, stream_too_long);
+	UNIT_TEST(s, big_that_cannot_be_synced);
 	UNIT_TEST(s, lost_intake);
 	UNIT_TABLE(s, handed_over_again, again_points);
 	UNIT_TEST(s, big_without_record);

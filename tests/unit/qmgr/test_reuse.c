@@ -209,18 +209,36 @@ all_retired(struct fix *f)
 	return f->sp->stats.retired >= 3;
 }
 
+/* Salt of a segment as its header on the disk has it. */
+static uint64_t
+salt_on_disk(struct fix *f, uint32_t number)
+{
+	char block[RECORD_BLOCK_BYTES];
+	struct segment_header h;
+	uint64_t salt;
+
+	ck_assert_int_eq(segments_read(&f->sp->segs, number, block, sizeof(block), 0, false, &salt), 0);
+	ck_assert_int_eq(segment_get_header(block, &h), 0);
+	ck_assert_uint_eq(h.salt, salt);
+	return h.salt;
+}
+
 START_TEST(dead_segments_are_used_again)
 {
 	struct fix f;
+	uint64_t salt;
 	size_t files;
 
 	fix_init(&f);
 	fix_open(&f);
 	fill_segments(&f, 180, 0);
+	salt = salt_on_disk(&f, 1);
 	fix_flush(&f);
 	fix_checkpoint(&f);
 	fix_checkpoint(&f);
 	fix_until(&f, all_retired);
+	/* Old records can never count again. */
+	ck_assert_uint_ne(salt_on_disk(&f, 1), salt);
 	files = fix_count_files(&f, "segments", ".seg");
 	for (int round = 0; round < 3; round++) {
 		fill_segments(&f, 100, 0);
