@@ -461,7 +461,7 @@ deferral_read(void *arg, int err, const struct spool_msg *msg)
 	else
 		job_outcome(j, &(struct attempt){ .status = OUTCOME_DEFERRED, .reply = l->reply, .esc = span_of(l->esc),
 			.text = span_of(l->text), .relay = span_of(l->relay), .begun_ms = j->begun_ms,
-			.transport = (int)l->transport, .is_uncounted = !d->is_attempt, .due_ms = d->due_ms,
+			.transport = (int)l->transport, .is_put_off = !d->is_attempt, .due_ms = d->due_ms,
 			.lane = span_of(l->name) });
 	mem_free(d);
 }

@@ -60,7 +60,8 @@ struct attempt {
 	uint64_t begun_ms;      /* wall clock, when it began */
 	int transport;          /* enum transport, -1: none (router's answer, expiry) */
 	bool is_discarded;      /* DELIVERED to nowhere, as configured */
-	bool is_uncounted;      /* nothing was tried: the site is suspended */
+	bool is_put_off;        /* nothing was tried: the site is suspended, its last answer holds; this expires nobody */
+	bool is_uncounted;      /* nothing was tried at all */
 	uint64_t due_ms;        /* when to try again; 0: by the back-off of this recipient */
 	struct span lane;       /* of the row, if it is deferred */
 };

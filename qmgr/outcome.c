@@ -301,7 +301,7 @@ outcome_apply(struct settle *t, const struct facts *f, const struct attempt *a)
 		delivered(t, f, a);
 	else if (status == OUTCOME_BOUNCED)
 		failed(t, f, a, false);
-	else if (a->begun_ms >= expiry_of(conf, f) && !a->is_uncounted)
+	else if (a->begun_ms >= expiry_of(conf, f) && !a->is_put_off)
 		failed(t, f, a, true);
 	else
 		deferred(t, f, a);

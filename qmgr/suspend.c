@@ -32,7 +32,7 @@ lane_defer_ready(struct lane *l, bool is_attempt, uint64_t due_ms)
 		job_defer_first(l, is_attempt, due_ms);
 	while ((e = lane_pop(l)) != NULL) {
 		lane_ref(l);
-		lane_entry_to_row(l, e, is_attempt, due_ms);
+		lane_entry_to_row(l, e, true, due_ms);
 		lane_unref(l);
 	}
 }

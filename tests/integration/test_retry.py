@@ -248,7 +248,8 @@ def test_new_mail_for_a_suspended_site_waits_without_a_connection(make_server):
     send(server, "u@hop.example")
     server.wait_log("suspended ")
     qid = send(server, "v@hop.example")
-    server.wait_log(rf"deferred .*qid={qid} .*attempt=0\b")
+    server.wait_log(rf"deferred .*qid={qid} .*esc=4.4.1")
+    assert server.stats()["queue"]["deferred"] == 2
     assert len(server.log_lines("suspended ")) == 1
     assert server.stats()["delivery"]["sessions_opened"] == 1
 

@@ -275,7 +275,7 @@ END_TEST
 
 static const struct {
 	int64_t begun_after_expiry_ms;  /* when the attempt began */
-	bool is_null_sender, is_uncounted;
+	bool is_null_sender, is_put_off;
 	enum outcome_status status;
 	int op;
 	enum bounce_kind kind;
@@ -300,7 +300,7 @@ START_TEST(expires)
 	facts.sender = expiry_cases[_i].is_null_sender ? SPAN_NONE : facts.sender;
 	facts.arrival_ms = NOW_MS - life;
 	attempt.begun_ms = (uint64_t)((int64_t)NOW_MS + expiry_cases[_i].begun_after_expiry_ms);
-	attempt.is_uncounted = expiry_cases[_i].is_uncounted;
+	attempt.is_put_off = expiry_cases[_i].is_put_off;
 	attempt.status = expiry_cases[_i].status;
 	apply();
 	ck_assert_int_eq(noted.op, expiry_cases[_i].op);
