@@ -310,7 +310,7 @@ addr_domain_to_ascii(struct span domain, char out[ADDR_DOMAIN_MAX + 1])
 	if (idn2_to_ascii_8z(text, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
 		return r;
 	size_t n = strlen(ascii);
-	if (n <= ADDR_DOMAIN_MAX) {
+	if (n > 0 && n <= ADDR_DOMAIN_MAX) {      /* a label of ignored characters alone becomes nothing */
 		for (size_t i = 0; i <= n; i++)
 			out[i] =
 			    (char)(ascii[i] >= 'A' && ascii[i] <= 'Z' ? ascii[i] + 32 : ascii[i]);
