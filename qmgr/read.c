@@ -195,6 +195,7 @@ static void
 on_place(void *arg, const struct store_place *found)
 {
 	struct spool_reader *r = arg;
+	struct place there = { 0 };
 	struct spool_slot slot;
 
 	r->is_running = false;
@@ -202,13 +203,13 @@ on_place(void *arg, const struct store_place *found)
 		reader_free(r);
 		return;
 	}
-	if (found != NULL && memcmp(&found->place, &r->place, sizeof(r->place)) != 0) {
-		r->place = found->place;
-		reader_read(r);
-		return;
-	}
-	if (found == NULL && r->place.length == 0 && spool_find_number(r->sp, r->number, &slot) == 0) {
-		r->place = slot.place;
+	/* By its row; after the cursor one without row stands in the log. */
+	if (found == NULL && spool_find_number(r->sp, r->number, &slot) == 0)
+		there = slot.place;
+	else if (found != NULL)
+		there = found->place;
+	if (there.length > 0 && memcmp(&there, &r->place, sizeof(there)) != 0) {
+		r->place = there;
 		reader_read(r);
 		return;
 	}

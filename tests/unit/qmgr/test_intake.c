@@ -485,6 +485,42 @@ START_TEST(big_that_cannot_be_synced)
 }
 END_TEST
 
+static atomic_int pwrite_fails;
+
+ssize_t __real_pwrite(int fd, const void *p, size_t n, off_t at);
+ssize_t __wrap_pwrite(int fd, const void *p, size_t n, off_t at);
+
+ssize_t
+__wrap_pwrite(int fd, const void *p, size_t n, off_t at)
+{
+	if (pwrite_fails > 0) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return __real_pwrite(fd, p, n, at);
+}
+
+/* The intake gets its credit all the same and can send to the end, where it is refused. */
+START_TEST(big_that_cannot_be_written)
+{
+	struct msg_msg_submit m;
+	uint64_t qid;
+
+	begin();
+	qid = id_next(&t.ids);
+	pwrite_fails = 1;
+	send_stream(qid, 3000000, 65536);
+	fix_turn(&t.f, 50);
+	ck_assert_uint_eq(t.credit, 3000000);
+	pwrite_fails = 0;
+	m = stream_end(qid, 3000000);
+	ck_assert_int_eq(submit(&m), E_NOSPACE);
+	fix_turn(&t.f, 50);
+	ck_assert_uint_eq(fix_count_files(&t.f, "segments", ".big"), 0);
+	end();
+}
+END_TEST
+
 START_TEST(lost_intake)
 {
 	uint64_t qid;
@@ -714,6 +750,7 @@ main(void)
 	UNIT_TEST(s, aborted_stream);
 	UNIT_TEST(s, stream_too_long);
 	UNIT_TEST(s, big_that_cannot_be_synced);
+	UNIT_TEST(s, big_that_cannot_be_written);
 	UNIT_TEST(s, lost_intake);
 	UNIT_TABLE(s, handed_over_again, again_points);
 	UNIT_TEST(s, big_without_record);

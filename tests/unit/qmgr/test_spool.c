@@ -64,6 +64,20 @@ START_TEST(stored_and_given)
 	ck_assert_int_eq(fix_read(&f, f.got[0].number, NULL, &content), 0);
 	UNIT_EQ(buf_span(&content), "hello");
 	ck_assert_int_eq(fix_read(&f, 12345, NULL, &content), E_NOTFOUND);
+	/* A place that grew old, where another message stands now: never that one. */
+	ck_assert_int_eq(fix_submit(&f, 1, "other", NULL), 0);
+	fix_turn(&f, 5);
+	buf_reset(&content);
+	ck_assert_int_eq(fix_read(&f, fix_find(&f, "hello")->number, &fix_find(&f, "other")->place, &content), 0);
+	UNIT_EQ(buf_span(&content), "hello");
+	fix_checkpoint(&f);
+	fix_checkpoint(&f);
+	buf_reset(&content);
+	ck_assert_int_eq(fix_read(&f, fix_find(&f, "hello")->number, &fix_find(&f, "other")->place, &content), 0);
+	UNIT_EQ(buf_span(&content), "hello");
+	buf_reset(&content);
+	ck_assert_int_eq(fix_read(&f, 12345, &fix_find(&f, "other")->place, &content), E_CORRUPT);
+	ck_assert_uint_eq(content.n, 0);
 	buf_clear(&content);
 	fix_clear(&f);
 }

@@ -255,6 +255,13 @@ START_TEST(rows_of_a_lane)
 	ck_assert_uint_eq(got.count, 2);
 	ck_assert_uint_eq(got.rows[0].index, 1);
 	ck_assert_uint_eq(got.rows[1].index, 2);
+	/* Given a row, but kept in memory. */
+	store_put(f.sp->store, &(struct row){ .number = number, .index = 5, .lane = SPAN("a"), .flags = ROW_IN_MEMORY });
+	load(&f, "a", 500, 10);
+	ck_assert_uint_eq(got.count, 0);
+	store_unload(f.sp->store, number, 5);
+	load(&f, "a", 500, 10);
+	ck_assert_uint_eq(got.count, 1);
 	load(&f, "nobody", 500, 10);
 	ck_assert_uint_eq(got.count, 0);
 	ck_assert(got.next_due_ms == UINT64_MAX);
@@ -440,8 +447,10 @@ START_TEST(children_of_an_alias)
 	ck_assert_uint_eq(got.rows[0].flags & ROW_CHILD, ROW_CHILD);
 	ck_assert_uint_eq(got.rows[0].qid, f.got[0].qid);
 	ck_assert_uint_eq(log_find(&f.sp->log, number)->pending, 1);
-	/* The same result again makes nothing. */
+	/* The result again makes nothing, whatever it says now. */
 	expand(&f, number, 0, first, 3, true);
+	ck_assert_uint_eq(got.count, 0);
+	expand(&f, number, 0, (const char *const[]){ "late@y" }, 1, true);
 	ck_assert_uint_eq(got.count, 0);
 	/* A finished child keeps its row while the message lives: it is not made again by another parent. */
 	store_done(f.sp->store, number, 3);
