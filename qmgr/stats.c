@@ -84,6 +84,7 @@ put_delivery(struct buf *b, const struct sched *s)
 	put_number(b, "jobs", s->stats.jobs);
 	put_number(b, "sessions_opened", s->stats.sessions_opened);
 	put_number(b, "sessions_failed", s->stats.sessions_failed);
+	put_number(b, "suspensions", s->stats.lanes_suspended);
 	put_number(b, "reports", s->stats.reports);
 	put_number(b, "double_bounces", s->stats.double_bounces);
 	put_number(b, "crashes", s->stats.crashes);
