@@ -61,7 +61,8 @@ on_new_message(void *arg, uint64_t *qid_out, uint64_t *arrival_us_out)
 {
 	struct driver *d = arg;
 
-	*qid_out = ++d->qid;
+	/* Of a refused one the id is used again: whether a message had one before it failed depends on how it was cut. */
+	*qid_out = d->qid = d->stored + 1;
 	*arrival_us_out = 1600000000000000ULL;
 	buf_reset(&d->streamed);
 }
