@@ -31,7 +31,8 @@ struct conf_problems {
 int conf_load(const char *path, bool must_be_root_owned, struct conf **out,
     struct conf_problems *problems) MUST_CHECK;
 /* What can be taken from a file with mistakes, for tools that must find a running server whatever was done to its file
- * since. NULL: it cannot be read. */
+ * since. NULL: it cannot be read, or is so broken (a string without end) that not one value can be told; the place of the
+ * server must not be guessed then. */
 struct conf *conf_load_best(const char *path);
 /* All defaults. */
 struct conf *conf_defaults(void);

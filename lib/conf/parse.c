@@ -162,12 +162,13 @@ take_all(const struct conf_source *src, cfg_t *cfg, struct scan *found, struct c
 	buf_clear(&why);
 }
 
-/* text: NUL-terminated and ours to change. */
-static void
+/* text: NUL-terminated and ours to change. E_CONFIG: so broken that nothing was taken. */
+static int
 parse_text(const struct conf_source *src, char *text, size_t n, struct conf *c)
 {
 	struct scan found = { 0 };
 	cfg_t *cfg = NULL;
+	int r = E_CONFIG;
 
 	if (scan_text(src, text, n, &found) == 0 && (cfg = cfg_of_table()) != NULL) {
 		cfg_set_error_function(cfg, on_confuse_error);
@@ -175,6 +176,7 @@ parse_text(const struct conf_source *src, char *text, size_t n, struct conf *c)
 		if (cfg_parse_buf(cfg, text) == CFG_SUCCESS) {
 			take_all(src, cfg, &found, c);
 			conf_check(src, c, &found);
+			r = 0;
 		} else if (src->problems->errors == 0) {
 			problem_error(src, 0, "cannot be parsed; write NAME = VALUE lines");
 		}
@@ -182,15 +184,17 @@ parse_text(const struct conf_source *src, char *text, size_t n, struct conf *c)
 		cfg_free(cfg);
 	}
 	scan_clear(&found);
+	return r;
 }
 
-/* What can be taken from a text; the rest has its default. */
-static struct conf *
-parse_any(const struct conf_source *src, struct span text)
+/* What can be taken from a text; the rest has its default. E_CONFIG: nothing could. */
+static int
+parse_any(const struct conf_source *src, struct span text, struct conf **out)
 {
-	struct conf *c = conf_defaults();
 	char *copy;
+	int r = E_CONFIG;
 
+	*out = conf_defaults();
 	if (text.n > FILE_MAX_BYTES) {
 		problem_error(
 		    src, 0, "longer than %d MiB; put lists into tables", FILE_MAX_BYTES >> 20);
@@ -198,10 +202,10 @@ parse_any(const struct conf_source *src, struct span text)
 		problem_error(src, 0, "holds a NUL byte; write plain text");
 	} else {
 		copy = mem_dup_span(text);
-		parse_text(src, copy, text.n, c);
+		r = parse_text(src, copy, text.n, *out);
 		mem_free(copy);
 	}
-	return c;
+	return r;
 }
 
 int
@@ -210,8 +214,7 @@ conf_parse(const char *file, const char *base, struct span text, struct conf **o
 {
 	struct conf_source src = { file, base, problems, false };
 
-	*out = parse_any(&src, text);
-	if (problems->errors > 0)
+	if (parse_any(&src, text, out) < 0 || problems->errors > 0)
 		conf_free(out);
 	return *out != NULL ? 0 : E_CONFIG;
 }
@@ -280,7 +283,7 @@ folder_of(const char *path)
 	return real;
 }
 
-/* *out is NULL only where the file cannot be read. */
+/* *out is NULL only where the file cannot be read. E_CONFIG: it was, but nothing in it could be taken. */
 static int
 load_any(struct conf_source *src, bool must_be_root_owned, struct conf **out)
 {
@@ -292,7 +295,7 @@ load_any(struct conf_source *src, bool must_be_root_owned, struct conf **out)
 	buf_init(&text, FILE_MAX_BYTES);
 	if ((r = read_file(src, must_be_root_owned, &text)) == 0) {
 		src->base = base = folder_of(src->file);
-		*out = parse_any(src, buf_span(&text));
+		r = parse_any(src, buf_span(&text), out);
 		host_complete(src, *out);
 		src->base = NULL;
 		free(base);
@@ -310,11 +313,12 @@ conf_load(
 
 	conf_problems_init(problems);
 	src.problems = problems;
-	if ((r = load_any(&src, must_be_root_owned, out)) < 0)
-		return r;
-	if (problems->errors > 0)
+	r = load_any(&src, must_be_root_owned, out);
+	if (r == 0 && problems->errors > 0)
+		r = E_CONFIG;
+	if (r < 0)
 		conf_free(out);
-	return *out != NULL ? 0 : E_CONFIG;
+	return r;
 }
 
 struct conf *
@@ -326,7 +330,7 @@ conf_load_best(const char *path)
 
 	conf_problems_init(&problems);
 	if (load_any(&src, false, &c) < 0)
-		c = NULL;
+		conf_free(&c);
 	conf_problems_clear(&problems);
 	return c;
 }

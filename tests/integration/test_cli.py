@@ -282,6 +282,19 @@ def test_restart_with_a_bad_file_leaves_the_server_alone(service):
     assert service("stop").returncode == 0
 
 
+def test_file_that_cannot_be_taken_apart_is_not_guessed_at(service):
+    service("start")
+    with open(service.server.conf_path) as f:
+        good = f.read()
+    service.server.write("postern.conf", 'origin = "x\n' + good)
+    for command in ("status", "stop", "queue", "stats"):
+        done = service(command)
+        assert done.returncode == CONFIG and done.stdout == ""
+        assert f"{service.server.conf_path}:1: string is not closed on its line" in done.stderr
+    service.server.write("postern.conf", good)
+    assert service("status").returncode == 0
+
+
 def test_start_says_why_it_failed(service):
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

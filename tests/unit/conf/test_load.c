@@ -247,6 +247,16 @@ START_TEST(best_of_a_bad_file)
 }
 END_TEST
 
+/* Of a file that cannot be taken apart no value is made up: the server would be looked for at a wrong place. */
+START_TEST(best_of_a_file_that_is_no_text_of_options)
+{
+	write_file(GOOD "directories { run = \"/r\" }\norigin = \"x\n");
+	ck_assert_ptr_null(conf_load_best(path));
+	ck_assert_int_eq(conf_load(path, false, &c, &problems), E_CONFIG);
+	ck_assert_ptr_null(c);
+}
+END_TEST
+
 static const char *const own_files[] = { "etc/postern.conf", "etc/quickstart.conf" };
 
 START_TEST(own_file)
@@ -277,6 +287,7 @@ main(void)
 	tcase_add_test(tc, missing_user);
 	tcase_add_test(tc, user_ids);
 	tcase_add_test(tc, best_of_a_bad_file);
+	tcase_add_test(tc, best_of_a_file_that_is_no_text_of_options);
 	tcase_add_loop_test(tc, own_file, 0, UNIT_COUNT(own_files));
 	suite_add_tcase(s, tc);
 	return unit_run(s);
