@@ -346,7 +346,7 @@ dispatch_leave(struct lane *l)
 	l->s->pools[l->pool].wanting--;
 }
 
-/* --- who gets the next session ----------------------------------------------------------------- */
+/* --- whose turn it is ----------------------------------------------------------------------- */
 
 static struct lane *
 next_wanting(struct sched *s, enum pool pool)

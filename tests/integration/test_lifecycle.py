@@ -95,7 +95,7 @@ def test_session_goes_on_over_a_reload(make_server):
         c.rcpt("user@local.example")
         assert c.data(message("over")).qid
     server.maildir("user").wait(1)
-    wait_until(lambda: not set(old) & set(server.pids()), 10, "old worker gone after its last session")
+    wait_until(lambda: not set(old) & set(server.pids()), 10, "old worker gone after its last connection")
 
 
 def test_stop_finishes_a_transaction_in_flight(make_server):
