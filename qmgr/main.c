@@ -12,10 +12,10 @@
 #include "base/log.h"
 
 /* this program */
-#include "qmgr/intake.h"
+#include "qmgr/spool/intake.h"
 #include "qmgr/qmgr.h"
-#include "qmgr/sched.h"
-#include "qmgr/spool_int.h"
+#include "qmgr/sched/sched.h"
+#include "qmgr/spool/spool_int.h"
 
 static struct qmgr qmgr;
 

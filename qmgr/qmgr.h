@@ -7,14 +7,16 @@
 #include "loop/timer.h"
 #include "svc/svc.h"
 
-/* The whole process, two halves:
+/* The whole process: storage and scheduling, in folders of their own, each above those before it.
  *
- *	storage     intake commit segment scan log read big store checkpoint compact space	knows records, rows, disks
- *	scheduling  sched lane dispatch outcome dsn requests					knows sites, sessions, retries
+ *	spool/	the log: intake commit segment scan read big checkpoint compact space	knows records and disks
+ *	store/	queue.db: rows, places, lanes as they wait on disk			the only one that knows SQLite
+ *	sched/	sched lane dispatch job outcome report dsn				knows sites, sessions, retries
+ *	admin/	what administrators ask of the queue, and its counters
  *
- * They meet in qmgr/spool.h (messages in and out of the log) and qmgr/store.h (rows of queue.db). Everything runs on
- * the loop but four threads of storage: commit (pwrite and fdatasync of a batch), store (SQLite), read (cold pages) and
- * disk (new segments, .big files, compaction). */
+ * Storage and scheduling meet in spool/spool.h (messages in and out of the log) and store/store.h (rows of queue.db).
+ * Everything runs on the loop but four threads of storage: commit (pwrite and fdatasync of a batch), store (SQLite), read
+ * (cold pages) and disk (new segments, .big files, compaction). */
 struct spool;
 struct store;
 struct intake;

@@ -95,7 +95,7 @@ int segment_get_header(const char in[RECORD_BLOCK_BYTES], struct segment_header 
 
 /* ---- scanner: pure, over the bytes of a segment ---- */
 
-/* Walks over the records of one segment, in order. Feed it bytes by offset; see qmgr/scan.c. */
+/* Walks over the records of one segment, in order. Feed it bytes by offset; see qmgr/spool/scan.c. */
 enum record_step {
 	RECORD_FOUND,           /* *out and the parts are set, the cursor stands behind it */
 	RECORD_DAMAGED,         /* header of this salt, but a CRC of its parts is wrong: skipped, *out is set */

@@ -3,8 +3,8 @@
 #define TESTS_QMGR_FIXTURE_H
 
 #include <uv.h>
-#include "qmgr/intake.h"
-#include "qmgr/spool_int.h"
+#include "qmgr/spool/intake.h"
+#include "qmgr/spool/spool_int.h"
 #include "tests/unit/unit.h"
 
 /* A spool in a folder of its own below build/, with scheduling replaced by what a test wants done with each message. */

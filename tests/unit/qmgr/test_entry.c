@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * Tests of qmgr/entry.c against a plain array that does the same. */
+ * Tests of qmgr/sched/entry.c against a plain array that does the same. */
 
 /* System */
 #include <stdlib.h>
 #include <string.h>
 /* lib */
-#include "qmgr/entry.h"
+#include "qmgr/sched/entry.h"
 /* this program */
 #include "tests/unit/unit.h"
 

@@ -16,7 +16,7 @@
 /* lib */
 #include "base/clock.h"
 /* this program */
-#include "qmgr/store_int.h"
+#include "qmgr/store/store_int.h"
 #include "tests/unit/qmgr/fixture.h"
 
 /* What the next calls do; 0: the real thing. */

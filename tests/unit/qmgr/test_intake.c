@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Tests of qmgr/intake.c over a real channel: STORED and REFUSED, streams in memory and in files, messages handed over
+ * Tests of qmgr/spool/intake.c over a real channel: STORED and REFUSED, streams in memory and in files, messages handed over
  * again, intakes that are lost or lie. */
 
 /* System */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * Tests of qmgr/log.c: slots by number, what is live, dropping behind the cursor; over many chunks. */
+ * Tests of qmgr/spool/log.c: slots by number, what is live, dropping behind the cursor; over many chunks. */
 
 /* this program */
-#include "qmgr/log.h"
+#include "qmgr/spool/log.h"
 #include "tests/unit/unit.h"
 
 static const struct place nowhere = { 1, 4096, 200 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Tests of qmgr/outcome.c (what an attempt means, who is told) and qmgr/limit.c (which limits, how fast), with the store
+ * Tests of qmgr/sched/outcome.c (what an attempt means, who is told) and qmgr/sched/limit.c (which limits, how fast), with the store
  * replaced by a notebook and the clock by a number. */
 
 /* System */
@@ -8,7 +8,7 @@
 /* lib */
 #include "base/clock.h"
 #include "conf/conf.h"
-#include "qmgr/sched_int.h"
+#include "qmgr/sched/sched_int.h"
 /* this program */
 #include "tests/unit/unit.h"
 

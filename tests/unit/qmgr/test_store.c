@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 /* this program */
-#include "qmgr/store_int.h"
+#include "qmgr/store/store_int.h"
 #include "tests/unit/qmgr/fixture.h"
 
 static bool answered;
