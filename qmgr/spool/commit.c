@@ -30,6 +30,8 @@ enum {
 	BATCH_KEEP_BYTES = 1024 * 1024,         /* buffers up to this size are used again */
 	BATCH_KEEP_COUNT = 3,
 	BATCH_MAX_BYTES = 16 * 1024 * 1024,     /* COMMIT_BATCH_BYTES and the largest record */
+	FILL_BYTES = 1024 * 1024,               /* zeros ahead of a small batch */
+	FILL_BATCH_BYTES = FILL_BYTES / 4,      /* a larger one pays for its blocks itself: the messages share it */
 };
 
 struct commit {
@@ -57,27 +59,42 @@ static void submit_next(struct commit *c);
 
 /* --- the commit ------------------------------------------------------------------------------ */
 
-static const char zeros[RECORD_BLOCK_BYTES];
+/* Never written, so it costs no memory. */
+static char zeros[RECORD_BLOCK_BYTES + FILL_BYTES];
 
-/* The whole batch and zeros up to the next block boundary: a page that is not written whole would have to be read. */
+/* How much is written: up to the next block boundary, for a page that is not written whole would have to be read. The
+ * first small batch that reaches blocks never written before fills more of them with zeros: a sync after a write into such
+ * blocks also commits the file system's journal, which costs one more flush of the disk; the batches that follow need
+ * none. What lies behind the batch has no record of this salt. */
+static size_t
+written_bytes(const struct batch *b, size_t padded)
+{
+	uint64_t end = b->offset + padded, room = b->segment->size - end;
+
+	if (end <= b->segment->filled || padded > FILL_BATCH_BYTES)
+		return padded;
+	return padded + (size_t)(room < FILL_BYTES ? room : FILL_BYTES);
+}
+
+/* The whole batch and zeros behind it, n bytes. */
 static int
-write_batch(int fd, const struct batch *b, size_t padded)
+write_batch(int fd, const struct batch *b, size_t n)
 {
 	size_t done = 0;
 
-	while (done < padded) {
+	while (done < n) {
 		size_t from_bytes = done < b->n ? b->n - done : 0;
 		struct iovec iov[2] = {
 			{ b->bytes + (done < b->n ? done : b->n), from_bytes },
-			{ (void *)(uintptr_t)zeros, padded - done - from_bytes },
+			{ zeros, n - done - from_bytes },
 		};
-		ssize_t n = pwritev(fd, iov, 2, (off_t)(b->offset + done));
+		ssize_t got = pwritev(fd, iov, 2, (off_t)(b->offset + done));
 
-		if (n < 0 && errno == EINTR)
+		if (got < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
+		if (got < 0)
 			return err_from_errno(errno);
-		done += (size_t)n;
+		done += (size_t)got;
 	}
 	return 0;
 }
@@ -109,7 +126,7 @@ seal_records(struct commit *c, struct batch *b)
 static int
 commit_batch(struct commit *c, struct batch *b)
 {
-	size_t padded = (b->n + RECORD_BLOCK_BYTES - 1) / RECORD_BLOCK_BYTES * RECORD_BLOCK_BYTES;
+	size_t padded = (b->n + RECORD_BLOCK_BYTES - 1) / RECORD_BLOCK_BYTES * RECORD_BLOCK_BYTES, written;
 	int fd, r;
 
 	/* Where: the open segment if the batch fits, else the next one. */
@@ -127,7 +144,8 @@ commit_batch(struct commit *c, struct batch *b)
 	/* Write and sync. */
 	seal_records(c, b);
 	CRASHPOINT("batch-sealed");
-	if ((r = write_batch(fd, b, padded)) == 0) {
+	written = written_bytes(b, padded);
+	if ((r = write_batch(fd, b, written)) == 0) {
 		CRASHPOINT("batch-written");
 		if (fdatasync(fd) < 0)
 			r = err_from_errno(errno);
@@ -139,7 +157,7 @@ commit_batch(struct commit *c, struct batch *b)
 		return r;
 	}
 	CRASHPOINT("batch-synced");
-	segment_appended(c->segs, c->open, b->offset + padded, b->number);
+	segment_appended(c->segs, c->open, b->offset + padded, b->offset + written, b->number);
 	segments_note(c->segs, 0, c->next_number, c->next_batch);
 	return 0;
 }

@@ -123,7 +123,7 @@ write_page(struct compact *c, struct buf *page)
 	}
 	CRASHPOINT("copies-synced");
 	c->bytes += page->n;
-	segment_appended(&c->sp->segs, c->to, c->to->end + page->n, 1);
+	segment_appended(&c->sp->segs, c->to, c->to->end + page->n, c->to->end + page->n, 1);
 	return 0;
 }
 

@@ -329,7 +329,7 @@ make_file(struct segments *s, enum segment_kind kind, uint64_t size, bool is_zer
 	seg->size = size;
 	seg->end = RECORD_BLOCK_BYTES;
 	seg->is_fresh = true;
-	seg->is_zeroed = is_zeroed;
+	seg->filled = is_zeroed ? size : RECORD_BLOCK_BYTES;
 	seg->state = SEGMENT_RETIRING; /* nobody else takes it before its maker says what it is for */
 	pthread_mutex_unlock(&s->lock);
 	*out = seg;
@@ -356,7 +356,7 @@ segments_make(struct segments *s, bool is_zeroed, bool (*stop)(void *arg), void 
 	return 0;
 }
 
-/* The oldest empty one that is large enough; those whose blocks are written first. It is OPEN afterwards. */
+/* The oldest empty one that is large enough, rather one whose blocks are all written. It is OPEN afterwards. */
 static struct segment *
 take_empty(struct segments *s, uint64_t min_bytes)
 {
@@ -368,7 +368,7 @@ take_empty(struct segments *s, uint64_t min_bytes)
 
 		if (seg->state != SEGMENT_EMPTY || seg->size < min_bytes + RECORD_BLOCK_BYTES)
 			continue;
-		if (best == NULL || (seg->is_zeroed && !best->is_zeroed))
+		if (best == NULL || (best->filled < best->size && seg->filled >= seg->size))
 			best = seg;
 	}
 	if (best != NULL) {
@@ -422,10 +422,12 @@ segments_take(struct segments *s, enum segment_kind kind, uint64_t min_bytes, st
 }
 
 void
-segment_appended(struct segments *s, struct segment *seg, uint64_t end, uint64_t batch)
+segment_appended(struct segments *s, struct segment *seg, uint64_t end, uint64_t filled, uint64_t batch)
 {
 	pthread_mutex_lock(&s->lock);
 	seg->end = end;
+	if (filled > seg->filled)
+		seg->filled = filled;
 	seg->is_fresh = false;
 	if (seg->first_batch == 0)
 		seg->first_batch = batch;
@@ -468,7 +470,6 @@ segments_retire(struct segments *s, struct segment *seg)
 		return r;
 	pthread_mutex_lock(&s->lock);
 	seg->live_messages = seg->live_bytes = 0;
-	seg->is_zeroed = true;  /* most of its blocks were written when it was in use */
 	seg->state = SEGMENT_EMPTY;
 	pthread_mutex_unlock(&s->lock);
 	return 0;

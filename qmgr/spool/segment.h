@@ -35,7 +35,8 @@ struct segment {
 	uint64_t live_messages; /* message rows that lead here */
 	uint64_t live_bytes;
 	bool is_fresh;          /* its salt was made in this run and no record has it */
-	bool is_zeroed;         /* its blocks were written when it was made */
+	uint64_t filled;        /* known since the start: up to here its blocks were written once, and a sync of what is
+				 * written there again leaves the file system's journal alone */
 	int fd;                 /* -1: closed */
 	uint32_t fd_users;
 	uint64_t fd_tick;
@@ -81,8 +82,8 @@ void segments_forget(struct segments *s, struct segment *seg);
 int segments_remove(struct segments *s, struct segment *seg) MUST_CHECK;
 /* Try a write and a sync: the header of an empty segment, or a new file. */
 int segments_probe(struct segments *s) MUST_CHECK;
-/* A batch is durable: the next one goes to end. */
-void segment_appended(struct segments *s, struct segment *seg, uint64_t end, uint64_t batch);
+/* A batch is durable, and zeros behind it up to filled (at least end): the next one goes to end. */
+void segment_appended(struct segments *s, struct segment *seg, uint64_t end, uint64_t filled, uint64_t batch);
 void segment_seal(struct segments *s, struct segment *seg, uint64_t end);
 
 /* Read n bytes; *salt_out = the segment's salt now. is_nowait: E_AGAIN if the pages are not in memory.

@@ -77,7 +77,6 @@ read_file(struct segments *s, uint32_t number, const char *name)
 	r = segment_get_header(blocks, &h);
 	seg = segments_add(s, number);
 	seg->size = size;
-	seg->is_zeroed = true;
 	seg->state = r == 0 && h.number == number ? SEGMENT_FULL : SEGMENT_BAD;
 	if (seg->state == SEGMENT_BAD)
 		return 0;

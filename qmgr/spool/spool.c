@@ -6,7 +6,7 @@
  *
  * I1	A recipient is live if and only if it has a row in queue.db, or its record lies after the cursor and it has no mark.
  * I2	A segment is empty if and only if no record in it carries the segment's salt.
- * I3	While a salt stands, no durable byte is written again.
+ * I3	While a salt stands, no durable byte of a batch is written again (zeros ahead of the batches are).
  *
  * State at a crash (CRASHPOINT name)		after the restart
  * batch-sealed, batch-written			records that are whole count, others are no damage; no 250 was sent

@@ -126,6 +126,48 @@ START_TEST(found_after_restart)
 }
 END_TEST
 
+/* The first small batch of an allocated segment fills blocks ahead; those behind it have no need to. */
+START_TEST(zeros_go_ahead_of_the_log)
+{
+	static char ahead[2 << 20];
+	const struct segment *seg;
+	uint64_t end, filled;
+	struct fix f;
+	FILE *file;
+
+	fix_init(&f);
+	f.segment_bytes = 4 << 20;
+	fix_open(&f);
+	ck_assert_int_eq(fix_submit(&f, 1, "one", NULL), 0);
+	seg = segments_find(&f.sp->segs, 1);
+	ck_assert_int_eq(seg->state, SEGMENT_OPEN);
+	end = seg->end;
+	filled = seg->filled;
+	ck_assert_uint_eq(filled, end + (1 << 20));
+	/* As if strangers' bytes stood behind what is filled: they stay. */
+	fix_poke(&f, "segments/1.seg", filled, "x", 1);
+	ck_assert_int_eq(fix_submit(&f, 1, "two", NULL), 0);
+	ck_assert_uint_gt(seg->end, end);
+	ck_assert_uint_eq(seg->filled, filled);
+	file = fopen(fix_path(&f, "segments/1.seg"), "re");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_uint_eq(fread(ahead, 1, filled + 1, file), filled + 1);
+	fclose(file);
+	for (uint64_t at = seg->end; at < filled; at++)
+		ck_assert_int_eq(ahead[at], 0);
+	ck_assert_int_eq(ahead[filled], 'x');
+	/* The last blocks: not beyond the end of the file. */
+	((struct segment *)(uintptr_t)seg)->end = seg->size - 2 * (uint64_t)RECORD_BLOCK_BYTES;
+	ck_assert_int_eq(fix_submit(&f, 1, "three", NULL), 0);
+	ck_assert_uint_eq(seg->filled, seg->size);
+	fix_close(&f, false);
+	fix_open(&f);
+	fix_until(&f, is_replayed);
+	ck_assert_uint_eq(f.count, 3);
+	fix_clear(&f);
+}
+END_TEST
+
 START_TEST(numbers_never_come_again)
 {
 	struct fix f;
@@ -619,6 +661,7 @@ main(void)
 
 	UNIT_TEST(s, stored_and_given);
 	UNIT_TABLE(s, found_after_restart, restart_cases);
+	UNIT_TEST(s, zeros_go_ahead_of_the_log);
 	UNIT_TEST(s, numbers_never_come_again);
 	UNIT_TEST(s, done_is_not_found);
 	UNIT_TABLE(s, crash_at, crash_cases);
