@@ -93,21 +93,6 @@ on_worker_want(struct child *c, const struct msg_worker_want *q)
 
 /* ---- Unix sockets, for delivery ---- */
 
-/* Is this a unix: next hop of the configuration? */
-static bool
-is_unix_hop(const struct conf *conf, struct span path)
-{
-	struct conf_hop hop;
-
-	for (size_t i = 0; i < conf->domain_count; i++) {
-		const char *text = conf->domain[i].next_hop;
-		if (text[0] != '\0' && conf_hop_parse(span_of(text), &hop) == 0 && hop.kind == CONF_HOP_UNIX &&
-		    span_eq(hop.host, path))
-			return true;
-	}
-	return false;
-}
-
 /* A connected socket, or -errno. Connecting to a Unix socket never waits: a full queue says EAGAIN. */
 static int
 connect_unix(struct span path)
@@ -139,8 +124,8 @@ on_unix_connect(struct child *c, const struct msg_unix_connect *q)
 {
 	int fd;
 
-	if (!is_unix_hop(c->m->conf, q->path)) {
-		refuse_unix(c, q->req, "no domain block has this socket as its next_hop");
+	if (!conf_has_socket(c->m->conf, q->path)) {
+		refuse_unix(c, q->req, "not named by next_hop or lmtp_sockets");
 		return;
 	}
 	fd = connect_unix(q->path);

@@ -15,6 +15,7 @@
 
 /* this program */
 #include "router/answer.h"
+#include "router/query.h"
 
 #define VERDICT_TTL_MS 60000
 #define FINAL_TTL_S 300         /* of answers that only tables gave */
@@ -50,14 +51,29 @@ next_epoch(struct router *r)
 	}
 }
 
-void
-answer_table(struct router *r, const char *path, int fd)
+/* A value of the transport table: what can never mean anything is refused with its table, what other options may allow
+ * is only told. */
+static const char *
+check_transport(const void *arg, unsigned line, struct span value)
 {
+	const struct conf *conf = arg;
+	bool is_final;
+	const char *why = hop_transport_problem(conf, value, &is_final);
+
+	if (why != NULL && !is_final)
+		log_warn("%s:%u: %s; mail for it waits", conf->transport, line, why);
+	return is_final ? why : NULL;
+}
+
+void
+answer_table(struct router *r, const struct conf *conf, const char *path, int fd)
+{
+	struct table_check check = { check_transport, conf };
 	struct table *t, *old;
 	unsigned line;
 	const char *why;
 
-	if (table_load(fd, &t, &line, &why) < 0) {
+	if (table_load(fd, strcmp(path, conf->transport) == 0 ? &check : NULL, &t, &line, &why) < 0) {
 		log_warn("%s:%u: %s; %s", path, line, why,
 			 map_get(&r->tables.by_path, span_of(path)) != NULL ? "the former table stays in use" : "mail that needs it waits");
 		fd_close(&fd);
@@ -79,10 +95,42 @@ answer_table_gone(struct router *r, const char *path, const char *reason)
 	log_warn("table %s: %s; %s", path, reason, has ? "the former table stays in use" : "mail that needs it waits");
 }
 
-void
-answer_conf(struct router *r, struct conf *old)
+static bool
+is_named(const struct conf *conf, struct span path)
 {
-	(void)old;
+	if (span_eq(path, span_of(conf->transport)) || span_eq(path, span_of(conf->relay_host_by_sender)))
+		return true;
+	for (size_t i = 0; i < conf->aliases.virtual.count; i++) {
+		if (span_eq(path, span_of(conf->aliases.virtual.items[i])))
+			return true;
+	}
+	for (size_t i = 0; i < conf->domain_count; i++) {
+		if (span_eq(path, span_of(conf->domain[i].table)) || span_eq(path, span_of(conf->domain[i].recipients)))
+			return true;
+	}
+	return false;
+}
+
+/* What the configuration no longer names takes no memory; named again, it comes again. */
+static void
+drop_unnamed(struct router *r)
+{
+	struct span path;
+	void *v;
+
+	for (size_t it = 0; map_next(&r->tables.by_path, &it, &path, &v);) {
+		struct table *t = v;
+		if (is_named(r->svc->conf, path))
+			continue;
+		map_del(&r->tables.by_path, path);
+		table_free(&t);
+	}
+}
+
+void
+answer_conf(struct router *r)
+{
+	drop_unnamed(r);
 	sites_clear(r->sites, r->svc->conf);
 	next_epoch(r);
 }
@@ -146,7 +194,7 @@ send_resolved(struct pending *p, const struct site *site)
 		m.site = span_sub(span_of(site->name), 0, 256);
 		m.ttl_s = site->ttl_s;
 	} else if (d->action == ROUTE_DELIVER) {
-		m.site = SPAN("mailbox");
+		m.site = span_sub(d->base, 0, 256);
 	}
 	if (m.action == ROUTE_DELIVER)
 		plan_encode(&encoded, &plan);

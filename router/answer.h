@@ -19,9 +19,11 @@ struct router {
 void answer_peer(struct router *r, struct chan *c);
 void answer_peer_lost(struct router *r, struct chan *c);
 void answer_msg(struct router *r, struct chan *c, enum msg_type type, union msg_any *msg);
-/* A table came or changed; takes fd. One that does not parse keeps the old one and warns. */
-void answer_table(struct router *r, const char *path, int fd);
+/* A table came or changed; takes fd. One that does not parse keeps the old one and warns, as does a transport table with a
+ * value that means nothing. */
+void answer_table(struct router *r, const struct conf *conf, const char *path, int fd);
 void answer_table_gone(struct router *r, const char *path, const char *reason);
-void answer_conf(struct router *r, struct conf *old);
+/* Other options: tables that they do not name are dropped. */
+void answer_conf(struct router *r);
 
 #endif

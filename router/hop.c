@@ -12,6 +12,11 @@
 /* this program */
 #include "router/query.h"
 
+#define NO_SOCKET "only sockets that next_hop or lmtp_sockets name are used; add it to lmtp_sockets"
+#define NO_CLASS "unknown class; write smtp:, lmtp:, discard or error:"
+#define NO_HOP "no next hop; write [host]:port or domain:port, or lmtp:unix:/path"
+#define NO_SMTP_SOCKET "a socket speaks LMTP; write lmtp:unix:/path"
+
 /* ---- next hops ---- */
 
 /* port: where none is given. */
@@ -36,19 +41,33 @@ deliver(struct query *q, enum transport transport, const struct hop *hop)
 }
 
 static void
-bad_hop(struct query *q, const char *where, struct span text)
+bad_hop(struct query *q, const char *where, struct span text, const char *why)
 {
-	explain_say(q->explain, "%s: `%.*s` is no next hop; write [host]:port, domain:port or unix:/path", where, SPAN_ARG(text));
+	explain_say(q->explain, "%s: `%.*s`: %s", where, SPAN_ARG(text), why);
 	query_defer(q, "4.3.5", "Server configuration error");
+}
+
+/* What is wrong with a socket as next hop, NULL: nothing. */
+static const char *
+socket_problem(const struct conf *conf, bool is_lmtp, struct span path)
+{
+	if (!is_lmtp)
+		return NO_SMTP_SOCKET;
+	return conf_has_socket(conf, path) ? NULL : NO_SOCKET;
 }
 
 void
 hop_deliver_to(struct query *q, enum transport transport, struct span text, const char *where)
 {
 	struct hop hop;
+	const char *why;
 
 	if (!parse_hop(q, text, transport == TRANSPORT_LMTP ? 24 : 25, &hop)) {
-		bad_hop(q, where, text);
+		bad_hop(q, where, text, NO_HOP);
+		return;
+	}
+	if (hop.kind == HOP_UNIX && (why = socket_problem(q->conf, transport == TRANSPORT_LMTP, hop.name)) != NULL) {
+		bad_hop(q, where, text, why);
 		return;
 	}
 	explain_say(q->explain, "%s: by %s to %.*s", where, transport == TRANSPORT_LMTP ? "LMTP" : "SMTP", SPAN_ARG(text));
@@ -117,10 +136,49 @@ find_transport(struct query *q, const struct table *t, struct span *value_out)
 	return false;
 }
 
+/* What a value of the table asks for. */
+enum transport_class { CLASS_DISCARD, CLASS_ERROR, CLASS_LMTP, CLASS_SMTP, CLASS_UNKNOWN };
+
+/* *rest_out: what stands behind the class. */
+static enum transport_class
+class_of(struct span value, struct span *rest_out)
+{
+	struct span class;
+
+	*rest_out = value;
+	if (!span_next(rest_out, ':', &class))
+		class = value;
+	if (span_ieq(class, SPAN("discard")))
+		return CLASS_DISCARD;
+	if (span_ieq(class, SPAN("error")))
+		return CLASS_ERROR;
+	if (span_ieq(class, SPAN("lmtp")))
+		return CLASS_LMTP;
+	return span_ieq(class, SPAN("smtp")) || span_ieq(class, SPAN("relay")) ? CLASS_SMTP : CLASS_UNKNOWN;
+}
+
+const char *
+hop_transport_problem(const struct conf *conf, struct span value, bool *is_final_out)
+{
+	struct conf_hop hop;
+	struct span rest;
+	enum transport_class class = class_of(value, &rest);
+
+	*is_final_out = true;
+	if (class == CLASS_UNKNOWN)
+		return NO_CLASS;
+	if (class == CLASS_DISCARD || class == CLASS_ERROR || (class == CLASS_SMTP && rest.n == 0))
+		return NULL;
+	if (conf_hop_parse(span_trim(rest), &hop) < 0)
+		return NO_HOP;
+	*is_final_out = class == CLASS_SMTP;
+	return hop.kind == CONF_HOP_UNIX ? socket_problem(conf, class == CLASS_LMTP, hop.host) : NULL;
+}
+
 bool
 hop_by_transport_table(struct query *q)
 {
-	struct span value, class, rest;
+	struct span value, rest;
 	bool has_failed;
 	const struct table *t = query_table(q, q->conf->transport, &has_failed);
 
@@ -128,22 +186,27 @@ hop_by_transport_table(struct query *q)
 		return true;
 	if (!find_transport(q, t, &value))
 		return false;
-	rest = value;
-	if (!span_next(&rest, ':', &class))
-		class = value;
 	explain_say(q->explain, "transport table: %.*s", SPAN_ARG(value));
-	if (span_ieq(class, SPAN("discard")))
+	switch (class_of(value, &rest)) {
+	case CLASS_DISCARD:
 		q->out->action = ROUTE_DISCARD;
-	else if (span_ieq(class, SPAN("error")))
+		break;
+	case CLASS_ERROR:
 		transport_error(q, rest);
-	else if (span_ieq(class, SPAN("lmtp")))
+		break;
+	case CLASS_LMTP:
 		hop_deliver_to(q, TRANSPORT_LMTP, rest, "transport table");
-	else if ((span_ieq(class, SPAN("relay")) || span_ieq(class, SPAN("smtp"))) && rest.n > 0)
-		hop_deliver_to(q, TRANSPORT_SMTP, rest, "transport table");
-	else if (span_ieq(class, SPAN("relay")) || span_ieq(class, SPAN("smtp")))
-		hop_deliver_by_mx(q);
-	else
-		bad_hop(q, "transport table", value);
+		break;
+	case CLASS_SMTP:
+		if (rest.n > 0)
+			hop_deliver_to(q, TRANSPORT_SMTP, rest, "transport table");
+		else
+			hop_deliver_by_mx(q);
+		break;
+	case CLASS_UNKNOWN:
+		bad_hop(q, "transport table", value, NO_CLASS);
+		break;
+	}
 	return true;
 }
 

@@ -49,20 +49,26 @@ static int
 prepare(struct svc *s)
 {
 	int resolv = svc_file_take(s, "resolv.conf", NULL), hosts = svc_file_take(s, "hosts", NULL);
-	size_t it = 0;
-	const char *name;
 
 	find_own_addrs();
 	map_init(&router.tables.by_path);
 	router.dns = dns_new(s->conf, resolv, hosts);
 	fd_close(&resolv);
 	fd_close(&hosts);
-	while ((name = svc_file_next(s, "table:", &it)) != NULL) {
+	return 0;
+}
+
+/* Not before logd listens: what is wrong with them must be read. */
+static void
+take_tables(struct svc *s)
+{
+	const char *name;
+
+	for (size_t it = 0; (name = svc_file_next(s, "table:", &it)) != NULL;) {
 		int fd = svc_file_take(s, name, NULL);
 		if (fd >= 0)
-			answer_table(&router, name + strlen("table:"), fd);
+			answer_table(&router, s->conf, name + strlen("table:"), fd);
 	}
-	return 0;
 }
 
 static int
@@ -70,6 +76,7 @@ start(struct svc *s)
 {
 	int r;
 
+	take_tables(s);
 	router.svc = s;
 	router.epoch = 1;
 	router.timers = timer_set_new(s->loop);
@@ -108,7 +115,7 @@ on_file(struct svc *s, const char *name, uint64_t mtime_ns, int fd)
 {
 	(void)mtime_ns;
 	if (span_starts(span_of(name), SPAN("table:")))
-		answer_table(&router, name + strlen("table:"), fd);
+		answer_table(&router, s->conf, name + strlen("table:"), fd);
 	else if (dns_file(router.dns, name, fd, s->conf) < 0)
 		log_warn("%s: libunbound cannot be started with it; domains are not looked up", name);
 	if (!span_starts(span_of(name), SPAN("table:")))
@@ -128,7 +135,8 @@ on_conf(struct svc *s, struct conf *old)
 {
 	if (dns_configure(router.dns, s->conf) < 0)
 		log_warn("resolver { }: libunbound cannot be started with these options; domains are not looked up");
-	answer_conf(&router, old);
+	(void)old;
+	answer_conf(&router);
 }
 
 static void

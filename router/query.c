@@ -83,7 +83,7 @@ query_table(struct query *q, const char *path, bool *has_failed)
 
 	*has_failed = *path != '\0' && t == NULL;
 	if (*has_failed) {
-		explain_say(q->explain, "not now: table %s cannot be read", path);
+		explain_say(q->explain, "not now: table %s is not there or has a mistake; the log says which", path);
 		query_defer(q, "4.3.0", "A table of the server is not available, try again later");
 	}
 	return t;

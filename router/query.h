@@ -43,6 +43,9 @@ void hop_deliver_to(struct query *q, enum transport transport, struct span text,
 void hop_deliver_by_mx(struct query *q);
 /* True: the transport table made the decision. */
 bool hop_by_transport_table(struct query *q);
+/* What is wrong with a value of the transport table, and what to write instead; NULL: nothing. *is_final_out: no other options
+ * could make it good. */
+const char *hop_transport_problem(const struct conf *conf, struct span value, bool *is_final_out);
 /* The smarthost for this sender. False: there is none, or (has_failed) it cannot be told now and the decision is made. */
 bool hop_find_relay_host(struct query *q, struct span *out, bool *has_failed);
 

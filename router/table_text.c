@@ -35,6 +35,7 @@ struct parser {
 	struct table *t;
 	unsigned line;          /* of the entry being read */
 	const char *why;
+	const struct table_check *check;
 };
 
 static struct span
@@ -136,6 +137,8 @@ add_entry(struct parser *ps, size_t from, size_t to)
 		t->text[i] = (char)tolower((unsigned char)t->text[i]);
 	struct span value = span_trim(span_make(t->text + from + n, to - from - n));
 	struct entry new = { .value = (uint32_t)(value.n > 0 ? (size_t)(value.p - t->text) : 0), .value_n = (uint32_t)value.n };
+	if (ps->check != NULL && (ps->why = ps->check->is_bad(ps->check->arg, ps->line, value)) != NULL)
+		return E_SYNTAX;
 	put_ascii(t, &from, &key_n);
 	new.key = (uint32_t)from;
 	new.key_n = (uint32_t)key_n;
@@ -195,10 +198,10 @@ parse(struct parser *ps, size_t n)
 }
 
 int
-table_parse(struct span text, struct table **out, unsigned *line_out, const char **why_out)
+table_parse(struct span text, const struct table_check *check, struct table **out, unsigned *line_out, const char **why_out)
 {
 	struct table *t;
-	struct parser ps = { 0 };
+	struct parser ps = { .check = check };
 	int r;
 
 	*out = NULL;
@@ -224,7 +227,7 @@ table_parse(struct span text, struct table **out, unsigned *line_out, const char
 }
 
 int
-table_load(int fd, struct table **out, unsigned *line_out, const char **why_out)
+table_load(int fd, const struct table_check *check, struct table **out, unsigned *line_out, const char **why_out)
 {
 	struct buf text;
 	int r;
@@ -235,7 +238,7 @@ table_load(int fd, struct table **out, unsigned *line_out, const char **why_out)
 	if ((r = fd_read_file(fd, TABLE_BYTES_MAX, &text)) < 0)
 		*why_out = r == E_TOOBIG ? "larger than 64 MiB" : "cannot be read";
 	else
-		r = table_parse(buf_span(&text), out, line_out, why_out);
+		r = table_parse(buf_span(&text), check, out, line_out, why_out);
 	buf_clear(&text);
 	return r;
 }

@@ -36,6 +36,8 @@ int conf_load(const char *path, bool must_be_root_owned, struct conf **out,
 struct conf *conf_load_best(const char *path);
 /* All defaults. */
 struct conf *conf_defaults(void);
+/* Is this Unix socket a next hop: the next_hop of a domain, or one of lmtp_sockets? */
+bool conf_has_socket(const struct conf *c, struct span path);
 void conf_free(struct conf **c);
 /* The same for a text, without the host's name: hostname and origin stay empty where it does not give them.
  * file: for the problems; base: canonical folder of relative paths, NULL: they stay. problems: initialised. */

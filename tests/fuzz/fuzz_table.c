@@ -42,7 +42,7 @@ check_again(struct span key, struct span value)
 	buf_put_span(&b, value);
 	FUZZ_ASSERT(buf_check(&b) == 0);
 	/* A key of the question may hold blanks or begin a comment, which no table can say. */
-	if (table_parse(buf_span(&b), &t, &line, &why) == 0) {
+	if (table_parse(buf_span(&b), NULL, &t, &line, &why) == 0) {
 		if (table_get(t, key, &found))
 			FUZZ_ASSERT(span_eq(found, value));
 		table_free(&t);
@@ -60,7 +60,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!span_next(&text, '\n', &key))
 		return 0;
-	if (table_parse(text, &t, &line, &why) < 0) {
+	if (table_parse(text, NULL, &t, &line, &why) < 0) {
 		FUZZ_ASSERT(t == NULL && why != NULL);
 		FUZZ_ASSERT(line > 0 && line <= size + 1);
 		return 0;

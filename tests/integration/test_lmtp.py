@@ -92,3 +92,24 @@ def test_a_socket_then_a_host(bed, session, tmp_path, make_hop):
 def test_a_path_too_long_for_a_socket(bed, session):
     assert bed.failed(session, "unix:/" + "x" * 200, lmtp=True)[:2] == (451, "4.4.1")
     assert os.path.exists(f"/proc/{bed.pid}")
+
+
+def test_a_socket_of_the_transport_table(make_server, make_hop, tmp_path):
+    """Named in lmtp_sockets it is used; one that is not named waits, says so, and goes when it is."""
+    tmp_path.chmod(0o755)
+    hop = make_hop(lmtp=True, unix=str(tmp_path / "lmtp"))
+    server = make_server(start=False)
+    server.write("transport", f"box.example lmtp:unix:{hop.unix}\n")
+    server.write_conf({"transport": server.path("transport"), "retry": {"first": "500ms", "max": "500ms"}})
+    server.start()
+    server.wait_log(r"transport:1: only sockets that next_hop or lmtp_sockets name are used.*mail for it waits")
+    with server.smtp() as c:
+        c.ehlo()
+        c.mail("a@client.example")
+        c.rcpt("x@box.example", code=451, esc="4.3.5")
+    server.write_conf({"transport": server.path("transport"), "lmtp_sockets": [hop.unix]})
+    server.reload()
+    with server.smtp() as c:
+        c.ehlo()
+        c.send_mail("a@client.example", ["x@box.example"], b"Subject: x\r\n\r\nhello\r\n")
+    assert hop.wait(1)[0].rcpts == ["x@box.example"]

@@ -315,7 +315,7 @@ def test_unix_socket_of_the_configuration_is_connected(make):
 
 def test_unix_socket_of_nobodys_configuration_is_refused(make):
     server = make(env={"POSTERN_TEST_UNIX": "/run/dbus/system_bus_socket"})
-    server.wait_log(r"unix refused: no domain block has this socket")
+    server.wait_log(r"unix refused: not named by next_hop or lmtp_sockets")
 
 
 # ---- tables ----

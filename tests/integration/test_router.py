@@ -436,3 +436,22 @@ def test_route_takes_the_sender_into_account_and_sends_nothing(world):
     assert f"[127.0.0.1]:{world.hops['sender'].port}" in world.route("x@remote.example", "--from", "x@sender.example")
     assert f"[127.0.0.1]:{world.hops['smart'].port}" in world.route("x@remote.example", "--from", "x@other.example")
     assert sum(len(h.sessions) for h in world.hops.values()) == before
+
+
+def test_a_broken_table_at_start_stands_in_the_log(make_server):
+    """Also where the log is a file that nobody has open before the server runs."""
+    server = make_server(start=False)
+    server.write("users", "user@local.example user/\nuser@local.example twice/\n")
+    log = server.path("mail.log")
+    server.write_conf({"log": {"to": log}})
+    server.start()
+    wait_until(lambda: os.path.exists(log) and "users:2: this key stands in the table twice" in open(log).read(), what="warning")
+    with server.smtp() as c:
+        c.ehlo()
+        c.mail("a@client.example")
+        c.rcpt("user@local.example", code=451, esc="4.3.0")
+    server.write("users", "user@local.example user/\n")
+    with server.smtp() as c:
+        c.ehlo()
+        wait_until(lambda: c.cmd("RSET") and c.cmd("MAIL FROM:<a@client.example>") and
+                   c.cmd("RCPT TO:<user@local.example>").code == 250, what="table taken")

@@ -94,7 +94,7 @@ give_table(const char *path, const char *text)
 
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(fd_write_all(fd, text, strlen(text)), 0);
-	answer_table(&router, path, fd);
+	answer_table(&router, svc.conf, path, fd);
 }
 
 static void
@@ -259,7 +259,7 @@ START_TEST(mailbox)
 	ask(QMGR, 5, "Ann@local.example", false);
 	const struct msg_resolved *m = resolved(0, 5);
 	ck_assert_int_eq(m->action, ROUTE_DELIVER);
-	UNIT_EQ(m->site, "mailbox");
+	UNIT_EQ(m->site, "/m");
 	UNIT_EQ(m->final, "Ann@local.example");
 	ck_assert_uint_gt(m->ttl_s, 0);
 	arena_init(&a, 512);
@@ -438,11 +438,49 @@ START_TEST(broken_or_lost_table_keeps_the_former)
 }
 END_TEST
 
+/* A value that means nothing makes the whole table a broken one; a socket that no option names yet does not. */
+START_TEST(transport_table_is_checked)
+{
+	setup("", "transport = \"/transport\"\n");
+	give_table("/transport", "good.example discard\n");
+	give_table("/transport", "good.example error:5.1.1 no\nbad.example uucp:there\n");
+	give_table("/users", "ann@local.example uucp:there/\n");
+	forget_sent();
+	ask(QMGR, 1, "x@good.example", false);
+	ck_assert_int_eq(resolved(0, 1)->action, ROUTE_DISCARD);
+	give_table("/transport", "good.example lmtp:unix:/run/other\n");
+	forget_sent();
+	ask(QMGR, 2, "x@good.example", false);
+	ck_assert_int_eq(resolved(0, 2)->action, ROUTE_TEMPFAIL);
+	teardown();
+}
+END_TEST
+
+START_TEST(tables_no_longer_named_are_dropped)
+{
+	struct conf *first, *second;
+
+	setup("", "aliases { virtual = \"/aliases\" }\ntransport = \"/transport\"\nrelay_host_by_sender = \"/senders\"\n");
+	give_table("/transport", "good.example discard\n");
+	give_table("/senders", "@b.example [192.0.2.1]\n");
+	answer_conf(&router);
+	ck_assert_uint_eq(router.tables.by_path.count, 4);
+	first = svc.conf;
+	second = conf_defaults();
+	svc.conf = second;
+	answer_conf(&router);
+	ck_assert_uint_eq(router.tables.by_path.count, 0);
+	conf_free(&second);
+	svc.conf = first;
+	teardown();
+}
+END_TEST
+
 START_TEST(new_options_void_what_is_cached)
 {
 	setup("remote.example A 192.0.2.1\n", "");
 	ask(QMGR, 1, "x@remote.example", false);
-	answer_conf(&router, NULL);
+	answer_conf(&router);
 	ck_assert_int_eq(sent[1].type, MSG_TABLE_EPOCH);
 	uint64_t before = dns_asked(router.dns);
 	ask(QMGR, 2, "x@remote.example", false);
@@ -539,6 +577,8 @@ main(void)
 	UNIT_TEST(s, asker_that_is_gone_gets_nothing);
 	UNIT_TEST(s, new_table_is_used_and_told_of);
 	UNIT_TEST(s, broken_or_lost_table_keeps_the_former);
+	UNIT_TEST(s, transport_table_is_checked);
+	UNIT_TEST(s, tables_no_longer_named_are_dropped);
 	UNIT_TEST(s, new_options_void_what_is_cached);
 	UNIT_TEST(s, new_sibling_learns_the_epoch);
 	UNIT_TABLE(s, explains_in_steps, routes);

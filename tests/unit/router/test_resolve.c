@@ -11,7 +11,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 /* this program */
-#include "router/router.h"
+#include "router/query.h"
 #include "tests/unit/unit.h"
 
 #define U_DOMAIN "b\xc3\xbc""cher.example"
@@ -155,7 +155,7 @@ put_table(const char *path, const char *text)
 	unsigned line = 0;
 	const char *why = "";
 
-	ck_assert_msg(table_parse(span_of(text), &t, &line, &why) == 0, "%s:%u: %s", path, line, why);
+	ck_assert_msg(table_parse(span_of(text), NULL, &t, &line, &why) == 0, "%s:%u: %s", path, line, why);
 	map_put(&tables.by_path, span_of(path), t);
 }
 
@@ -484,13 +484,63 @@ START_TEST(transport_table)
 {
 	struct decision d;
 
-	setup("transport = \"/transport\"\n");
+	setup("transport = \"/transport\"\nlmtp_sockets = { \"/run/x\", \"/" X50 X50 "123456\" }\n");
 	const char *got = decide(span_of(transported[_i].address), "", &d);
 	if (strcmp(transported[_i].decision, "maildir") == 0)
 		ck_assert_str_eq(got, NO_USER);
 	else
 		ck_assert_str_eq(got, transported[_i].decision);
 	ck_assert(!d.is_domain_wide);
+	teardown();
+}
+END_TEST
+
+/* A value of the transport table by itself: what is wrong, and whether other options could make it good. */
+static const struct {
+	const char *value, *why;
+	bool is_final;
+} values[] = {
+	{ "smtp:[192.0.2.1]:2500", NULL, false },
+	{ "SMTP:hub.example", NULL, false },
+	{ "relay:", NULL, false },
+	{ "smtp", NULL, false },
+	{ "lmtp:[192.0.2.1]", NULL, false },
+	{ "lmtp: unix:/run/x ", NULL, false },
+	{ "lmtp:unix:/run/box", NULL, false },  /* of a domain */
+	{ "discard", NULL, false },
+	{ "error:5.1.1 gone", NULL, false },
+	{ "lmtp:unix:/run/y", "lmtp_sockets", false },
+	{ "smtp:unix:/run/x", "lmtp:unix:", true },
+	{ "lmtp:unix:x", "[host]:port", true },
+	{ "lmtp:", "[host]:port", true },
+	{ "smtp:[192.0.2.1", "[host]:port", true },
+	{ "", "unknown class", true },
+	{ "hub.example", "unknown class", true },
+	{ "uucp:hub.example", "unknown class", true },
+};
+
+START_TEST(transport_value)
+{
+	bool is_final = false;
+
+	setup("lmtp_sockets = { \"/run/x\" }\ndomain \"sock.example\" { class = lmtp next_hop = \"unix:/run/box\" }\n");
+	const char *why = hop_transport_problem(conf, span_of(values[_i].value), &is_final);
+	ck_assert_int_eq(why == NULL, values[_i].why == NULL);
+	if (why != NULL) {
+		ck_assert_ptr_nonnull(strstr(why, values[_i].why));
+		ck_assert_int_eq(is_final, values[_i].is_final);
+	}
+	teardown();
+}
+END_TEST
+
+/* A socket that nobody named is not tried: master would refuse to connect to it. */
+START_TEST(transport_to_an_unnamed_socket_waits)
+{
+	struct decision d;
+
+	setup("transport = \"/transport\"\n");
+	ck_assert_str_eq(decide(SPAN("bob@lmtp.example"), "", &d), CONFIG_ERROR);
 	teardown();
 }
 END_TEST
@@ -733,7 +783,7 @@ static const struct {
 	{ "x@[192.0.2.5]", "address literal" },
 	{ "any@box.example", "next_hop: by LMTP to unix:/run/lmtp\n" },
 	{ "any@void.example", "domain void.example has class discard\n" },
-	{ "ann@gone.example", "not now: table /gone cannot be read\n" },
+	{ "ann@gone.example", "not now: table /gone is not there or has a mistake; the log says which\n" },
 	{ "out@local.example", "the path does not lie below mailbox_base" },
 	{ "mbox@local.example", "a mailbox must end in /" },
 	{ "a/b@all.example", "gives no path for this address" },
@@ -775,6 +825,8 @@ main(void)
 	UNIT_TABLE(s, decides, plain);
 	UNIT_TEST(s, nul_in_a_local_part_stands_in_no_path);
 	UNIT_TABLE(s, transport_table, transported);
+	UNIT_TABLE(s, transport_value, values);
+	UNIT_TEST(s, transport_to_an_unnamed_socket_waits);
 	UNIT_TABLE(s, smarthost, smart);
 	UNIT_TEST(s, transport_table_goes_before_the_smarthost);
 	UNIT_TABLE(s, missing_table_is_temporary, missing);

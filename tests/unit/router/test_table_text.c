@@ -93,7 +93,7 @@ START_TEST(finds)
 
 	if (found[_i].text.n > 0)
 		memcpy(text, found[_i].text.p, found[_i].text.n);
-	ck_assert_msg(table_parse(span_make(text, found[_i].text.n), &t, &line, &why) == 0, "%s", why);
+	ck_assert_msg(table_parse(span_make(text, found[_i].text.n), NULL, &t, &line, &why) == 0, "%s", why);
 	mem_free(text);
 	ck_assert_uint_eq(table_count(t), found[_i].count);
 	ck_assert(table_get(t, span_of(found[_i].key), &value) == (found[_i].value != NULL));
@@ -133,7 +133,7 @@ START_TEST(refuses)
 	unsigned line = 99;
 	const char *why = "nothing";
 
-	ck_assert_int_eq(table_parse(refused[_i].text, &t, &line, &why), E_SYNTAX);
+	ck_assert_int_eq(table_parse(refused[_i].text, NULL, &t, &line, &why), E_SYNTAX);
 	ck_assert_ptr_null(t);
 	ck_assert_uint_eq(line, refused[_i].line);
 	ck_assert_msg(strstr(why, refused[_i].why) != NULL, "%s", why);
@@ -151,15 +151,15 @@ START_TEST(key_length_has_two_sides)
 	memset(text, 'k', sizeof(text));
 	text[512] = ' ';
 	text[513] = 'v';
-	ck_assert_int_eq(table_parse(span_make(text, 514), &t, &line, &why), 0);
+	ck_assert_int_eq(table_parse(span_make(text, 514), NULL, &t, &line, &why), 0);
 	ck_assert(table_get(t, span_make(text, 512), &value));
 	UNIT_EQ(value, "v");
 	table_free(&t);
 	text[512] = 'k';
 	text[513] = ' ';
-	ck_assert_int_eq(table_parse(span_make(text, 514), &t, &line, &why), E_SYNTAX);
+	ck_assert_int_eq(table_parse(span_make(text, 514), NULL, &t, &line, &why), E_SYNTAX);
 	ck_assert_uint_eq(line, 1);
-	ck_assert_int_eq(table_parse(SPAN("k v\n"), &t, &line, &why), 0);
+	ck_assert_int_eq(table_parse(SPAN("k v\n"), NULL, &t, &line, &why), 0);
 	ck_assert(!table_get(t, span_make(text, 513), &value));
 	table_free(&t);
 }
@@ -178,7 +178,7 @@ START_TEST(many_keys_are_all_found)
 	for (int i = 0; i < 20000; i++)
 		buf_printf(&text, "u%d@x m%d/\n%s", i, i, i % 100 == 0 ? "# a comment\n" : "");
 	buf_puts(&text, "n@\xc3\xbc.example u/\n");
-	ck_assert_int_eq(table_parse(buf_span(&text), &t, &line, &why), 0);
+	ck_assert_int_eq(table_parse(buf_span(&text), NULL, &t, &line, &why), 0);
 	buf_clear(&text);
 	ck_assert_uint_eq(table_count(t), 20001);
 	for (int i = 0; i < 20000; i++) {
@@ -221,13 +221,13 @@ START_TEST(file_size_has_two_sides)
 	const char *why = NULL;
 	int fd = make_file(TABLE_BYTES_MAX);
 
-	ck_assert_int_eq(table_load(fd, &t, &line, &why), 0);
+	ck_assert_int_eq(table_load(fd, NULL, &t, &line, &why), 0);
 	ck_assert(table_get(t, SPAN("a@x"), &value));
 	UNIT_EQ(value, "one");
 	ck_assert_uint_eq(table_count(t), 1);
 	table_free(&t);
 	ck_assert_int_eq(fd_write_all(fd, "\n", 1), 0);
-	ck_assert_int_eq(table_load(fd, &t, &line, &why), E_TOOBIG);
+	ck_assert_int_eq(table_load(fd, NULL, &t, &line, &why), E_TOOBIG);
 	ck_assert_ptr_null(t);
 	ck_assert_uint_eq(line, 0);
 	ck_assert_msg(strstr(why, "64 MiB") != NULL, "%s", why);
@@ -242,7 +242,7 @@ START_TEST(text_over_the_limit_is_refused)
 	const char *why = NULL;
 
 	/* The bytes are not looked at. */
-	ck_assert_int_eq(table_parse(span_make("", (size_t)TABLE_BYTES_MAX + 1), &t, &line, &why), E_TOOBIG);
+	ck_assert_int_eq(table_parse(span_make("", (size_t)TABLE_BYTES_MAX + 1), NULL, &t, &line, &why), E_TOOBIG);
 	ck_assert_ptr_nonnull(why);
 }
 END_TEST
@@ -255,7 +255,7 @@ START_TEST(file_that_cannot_be_read_gives_no_table)
 	int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	ck_assert_int_ge(fd, 0);
-	ck_assert_int_lt(table_load(fd, &t, &line, &why), 0);
+	ck_assert_int_lt(table_load(fd, NULL, &t, &line, &why), 0);
 	ck_assert_ptr_null(t);
 	ck_assert_uint_eq(line, 0);
 	ck_assert_msg(strstr(why, "cannot be read") != NULL, "%s", why);
