@@ -344,14 +344,21 @@ begin_session(struct out_conn *c)
 	out_conn_pump(c);
 }
 
-static void
-connected(struct out_conn *c)
+/* The error that the kernel keeps for the socket, 0: none. */
+static int
+sock_error(const struct out_conn *c)
 {
 	int err = 0;
 	socklen_t n = sizeof(err);
 
-	if (getsockopt(c->sock->fd, SOL_SOCKET, SO_ERROR, &err, &n) < 0)
-		err = errno;
+	return getsockopt(c->sock->fd, SOL_SOCKET, SO_ERROR, &err, &n) < 0 ? errno : err;
+}
+
+static void
+connected(struct out_conn *c)
+{
+	int err = sock_error(c);
+
 	if (err != 0) {
 		note_error(c, E_CONNECT, strerror(err));
 		address_failed(c);
@@ -555,7 +562,11 @@ on_poll(uv_poll_t *h, int status, int events)
 	}
 	read_in(c);
 	acknowledge(c);
-	if (status < 0 && c->s.state != OUT_DEAD)
-		out_session_broken(&c->s, uv_strerror(status));
+	/* The loop says of any error of a socket that the descriptor is bad. */
+	if (status < 0 && c->s.state != OUT_DEAD) {
+		int err = sock_error(c);
+
+		out_session_broken(&c->s, err != 0 ? strerror(err) : "connection closed by the server");
+	}
 	out_conn_pump(c);
 }

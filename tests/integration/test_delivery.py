@@ -2,6 +2,7 @@
 """delivery as an SMTP client: every answer and every silence of a next hop, with the queue played by a bed."""
 import os
 import re
+import signal
 import socket
 import threading
 import time
@@ -195,6 +196,24 @@ def test_a_lost_reply_to_the_dot_is_told_as_doubtful(bed, session, make_hop):
     hop.on["DATA_END"] = CLOSE
     result = deliver(bed, session, hop)
     assert result.outcomes[0].esc == "4.4.2" and "may have been delivered" in result.outcomes[0].text
+
+
+@pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA_END"])
+def test_a_reset_that_comes_with_a_reply_is_told_as_what_it_is(bed, session, make_hop, stage):
+    """The loop tells of both at once, and has no name for the error. Delivery sleeps until both are there."""
+    pid = bed.pid
+    awake = threading.Timer(0.3, os.kill, (pid, signal.SIGCONT))
+    hop = make_hop(extensions=SEQUENTIAL)
+
+    def answer(_, line):
+        os.kill(pid, signal.SIGSTOP)
+        awake.start()
+        return Reply(b"250-2.0.0 half a reply\r\n", RESET)
+
+    hop.on[stage] = answer
+    outcome = deliver(bed, session, hop).outcomes[0]
+    awake.join()
+    assert outcome.status == "deferred" and outcome.text.startswith("Connection reset"), outcome.text
 
 
 def test_a_hop_that_does_not_read_is_given_up(bed, session):
