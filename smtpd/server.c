@@ -48,7 +48,8 @@ struct server {
 	uint64_t memory_bytes;
 	unsigned beats;
 	int table_fd;
-	/* Clients are taken as soon as there is somebody to ask: the first ones after "ready" are not told 451. */
+	/* Clients are taken as soon as there is somebody to ask; READY is said then, so that the first ones after the
+	 * server's "ready" are not told 451. */
 	bool is_open, has_router, has_intake;
 	bool is_stopping, is_last_call, is_exiting;
 };
@@ -191,8 +192,10 @@ server_on_conf(struct svc *svc, struct conf *old)
 static void
 open_when_connected(struct server *s)
 {
-	if (s->has_router && s->has_intake)
-		open_ports(s);
+	if (!s->has_router || !s->has_intake)
+		return;
+	open_ports(s);
+	svc_ready(s->svc);
 }
 
 static void
@@ -384,6 +387,7 @@ server_on_stop(struct svc *svc, bool is_reload, uint32_t grace_ms)
 
 const struct svc_ops server_ops = {
 	.kinds = P(SMTPD),
+	.says_ready = true,
 	.prepare = server_prepare,
 	.start = server_start,
 	.on_peer = server_on_peer,

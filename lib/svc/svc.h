@@ -16,7 +16,7 @@
  * Start-up:   master gives descriptor 3 (the channel) -> INIT, ROOT_DIR, FILE_ADD*, LISTEN_ADD*, PEER_ADD*, START are
  *             read, blocking -> ops.prepare() with all files at hand, still outside the sandbox -> priv_drop() (the one
  *             function: close what is not listed, chroot, ids, no_new_privs, rlimits, Landlock, seccomp) -> the loop ->
- *             ops.start() -> READY.
+ *             ops.start() -> READY (or when the program says svc_ready()).
  * Siblings:   both sides of a new channel send HELLO; after the other's HELLO ops.on_peer() is called and messages flow.
  *             A wrong contract hash ends the process. When a sibling is lost its channel closes, ops.on_peer_lost() is
  *             called; a new one comes with a new channel.
@@ -37,11 +37,12 @@ struct svc {
 	struct chan *master;
 	struct chan_set *chans;
 	void *data;             /* the program's own */
-	struct svc_priv *own;   /* svc.c's */
+	struct svc_priv *own;   /* of this folder */
 };
 
 struct svc_ops {
 	enum proc_id kinds;     /* what it runs as; a program for several kinds reads svc->kind (delivery, mailbox) */
+	bool says_ready;        /* it is not READY with the end of start(): it calls svc_ready() */
 	/* Before the sandbox: svc->conf is there, files by svc_file(). May open what the libraries want. 0 or E_* (ends). */
 	int (*prepare)(struct svc *s);
 	/* In the sandbox, the loop exists. 0 or E_*. */
@@ -66,6 +67,8 @@ struct svc_ops {
 
 /* Runs a child from start to end; returns the exit status. */
 int svc_main(const struct svc_ops *ops);
+/* Tell master that this process does its work from now on. Only the first call counts. */
+void svc_ready(struct svc *s);
 /* End the loop and the process with status 0 after flushing the channels. */
 void svc_exit(struct svc *s);
 /* For prepare(): this descriptor stays open through priv_drop(). */
