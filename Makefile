@@ -40,8 +40,12 @@ sysconfdir  ?= /etc
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-# All processors, unless the command line says -j.
-MAKEFLAGS += --no-builtin-rules -j$(NPROC)
+# All processors, unless the command line says -j; a make below another shares its jobs (which, of MAKEFLAGS, only the
+# environment tells).
+MAKEFLAGS += --no-builtin-rules
+ifeq ($(findstring -j,$(shell printf %s "$$MAKEFLAGS")),)
+MAKEFLAGS += -j$(NPROC)
+endif
 
 # --- compilers and flags ------------------------------------------------------------------------
 

@@ -176,7 +176,8 @@ cmd_start(const struct cli *cli, int argc, char **argv)
 
 	(void)argc;
 	(void)argv;
-	if ((x = cli_conf_load(cli, true, &c)) != 0)
+	/* master tells the warnings. */
+	if ((x = cli_conf_load(cli, false, &c)) != 0)
 		return x;
 	x = start(cli, c);
 	conf_free(&c);
@@ -260,7 +261,7 @@ cmd_restart(const struct cli *cli, int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	/* A server with mistakes in its file would not come back. */
-	if ((x = cli_conf_load(cli, true, &c)) != 0)
+	if ((x = cli_conf_load(cli, false, &c)) != 0)
 		return x;
 	if ((x = stop(c, true)) == 0)
 		x = start(cli, c);

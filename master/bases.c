@@ -41,15 +41,17 @@ warn_about_owner(const char *path, const struct stat *st, const struct ids *owne
 }
 
 static int
-add_base(struct bases *b, const char *path, const struct ids *owner, struct buf *why)
+add_base(struct bases *b, const struct conf_domain *d, const struct ids *owner, struct buf *why)
 {
+	const char *path = d->mailbox_base;
 	struct stat st;
 	int fd;
 
 	errno = 0;
 	fd = folders_make(path, 0700, owner, NULL);
 	if (fd < 0 || fstat(fd, &st) < 0) {
-		buf_printf(why, "mailbox_base %s: cannot be made or opened: %s", path,
+		buf_printf(why, "%u: domain \"%s\": mailbox_base %s cannot be made or opened: %s; make it, or name another folder",
+			   d->line, d->title, path,
 			   errno != 0 ? strerror(errno) : err_info(fd)->text);
 		fd_close(&fd);
 		return E_CONFIG;
@@ -69,7 +71,7 @@ bases_open(const struct conf *conf, const struct ids *owner, struct bases *out, 
 	for (size_t i = 0; r == 0 && i < conf->domain_count; i++) {
 		const struct conf_domain *d = &conf->domain[i];
 		if (d->class == CONF_DOMAIN_CLASS_VIRTUAL && d->mailbox_base[0] != '\0' && !has_base(out, d->mailbox_base))
-			r = add_base(out, d->mailbox_base, owner, why);
+			r = add_base(out, d, owner, why);
 	}
 	if (r < 0)
 		bases_close(out);

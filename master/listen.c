@@ -136,7 +136,7 @@ explain(const struct listener *l, int errnum, struct buf *why)
 	struct buf holder;
 
 	buf_init(&holder, 256);
-	buf_printf(why, "line %u: listen \"%s\": ", l->line, l->title);
+	buf_printf(why, "%u: listen \"%s\": ", l->line, l->title);
 	if (errnum == EADDRINUSE) {
 		holder_find(l->port, &holder);
 		buf_printf(why, "port %u of %s is taken by %s; stop that program, or set another port", l->port, l->address,
@@ -183,7 +183,7 @@ open_block(const struct conf_listen *conf, const struct list *old, struct list *
 	int r;
 
 	if (conf_addr_parse(span_of(conf->address), &addr) < 0) {
-		buf_printf(why, "line %u: listen \"%s\": address \"%s\" is none", conf->line, conf->title, conf->address);
+		buf_printf(why, "%u: listen \"%s\": address \"%s\" is none", conf->line, conf->title, conf->address);
 		return E_CONFIG;
 	}
 	if (addr.family != 0)

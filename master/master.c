@@ -99,6 +99,16 @@ open_all(struct master *m, struct buf *why)
 	return make_shared_memory(m, why);
 }
 
+void
+master_put_place(const struct master *m, struct span why, struct buf *out)
+{
+	size_t digits = 0;
+
+	while (digits < why.n && why.p[digits] >= '0' && why.p[digits] <= '9')
+		digits++;
+	buf_printf(out, "%s:%s", m->opts.conf_path, digits > 0 && digits < why.n && why.p[digits] == ':' ? "" : " ");
+}
+
 static int
 prepare(struct master *m)
 {
@@ -114,7 +124,7 @@ prepare(struct master *m)
 		if (m->opts.is_daemon && (r = ready_daemonize()) < 0)
 			buf_printf(&why, "cannot become a daemon: %s", strerror(errno));
 		else if ((r = open_all(m, &why)) < 0)
-			buf_printf(&text, "%s: ", m->opts.conf_path);
+			master_put_place(m, buf_span(&why), &text);
 	}
 	if (r < 0) {
 		buf_put_span(&text, buf_span(&why));

@@ -92,6 +92,8 @@ struct master {
 
 /* Runs the server; the exit status. */
 int master_run(const struct master_options *opts);
+/* "FILE:" in front of a problem that begins with "LINE: ", "FILE: " in front of any other. */
+void master_put_place(const struct master *m, struct span why, struct buf *out);
 /* The start has failed, or the server cannot go on: end all children at once, then the loop. */
 void master_fail(struct master *m, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
@@ -141,7 +143,8 @@ struct listener {
 	int fd;
 };
 
-/* Bind what the configuration names; sockets of `old` with the same address are shared, so that nobody is refused. E_CONFIG, E_ACCESS. */
+/* Bind what the configuration names; sockets of `old` with the same address are shared, so that nobody is refused. E_CONFIG, E_ACCESS.
+ * why  begins with "LINE: " of the block */
 int listen_open(const struct conf *conf, const struct list *old, struct list *out, struct buf *why) MUST_CHECK;
 int listen_open_control(struct master *m, struct buf *why) MUST_CHECK;
 void listen_close(struct list *listeners);

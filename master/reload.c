@@ -71,7 +71,7 @@ prepare(struct master *m, struct fresh *f)
 {
 	struct conf_problems problems;
 	unsigned errors;
-	struct buf why;
+	struct buf why, text;
 
 	list_init(&f->listeners);
 	if (conf_load(m->opts.conf_path, m->is_root, &f->conf, &problems) < 0) {
@@ -85,7 +85,10 @@ prepare(struct master *m, struct fresh *f)
 	buf_init(&why, TEXT_MAX);
 	errors = open_named(m, f, &why) < 0;
 	if (errors > 0) {
-		log_warn("%s: %s", m->opts.conf_path, buf_cstr(&why));
+		buf_init(&text, TEXT_MAX);
+		master_put_place(m, buf_span(&why), &text);
+		log_warn("%s%s", buf_cstr(&text), buf_cstr(&why));
+		buf_clear(&text);
 		conf_free(&f->conf);
 	}
 	buf_clear(&why);

@@ -12,6 +12,9 @@ struct query {
 	const struct explain *explain;
 	struct span sender;
 	struct span address, local, domain; /* current; domain normalised */
+	bool is_postmaster;                 /* asked for postmaster, whatever it became since */
+	bool is_redirected;                 /* the option `postmaster` was used */
+	bool skip_aliases;
 	struct decision *out;
 };
 

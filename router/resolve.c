@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
  * What the tables say about an address, in this order: bare postmaster, virtual aliases, transport table, domain class,
- * smarthost, MX. Pure: no DNS, no I/O. Local parts are never interpreted ("a%b@c", "\"a@b\"@c" are mailboxes of c like any
- * other), so no address can talk this server into relaying. Runs in router.
+ * smarthost, MX. A postmaster of a domain of ours is never refused (RFC 5321 4.5.1). Pure: no DNS, no I/O. Local parts
+ * are never interpreted ("a%b@c", "\"a@b\"@c" are mailboxes of c like any other), so no address can talk this server into
+ * relaying. Runs in router.
  */
 /* System */
 #include <ctype.h>
@@ -121,6 +122,40 @@ mailbox_path(struct query *q, const struct conf_domain *d, struct span value)
 	return true;
 }
 
+static void decide(struct query *q);
+
+/* Of the option, or of the first domain. */
+static struct span
+postmaster_address(struct query *q)
+{
+	struct span to = span_of(q->conf->postmaster);
+
+	if (to.n > 0 && span_chr(to, '@') >= 0)
+		return to;
+	if (to.n == 0)
+		to = SPAN("postmaster");
+	return query_join(q, to, span_of(q->conf->domain_count > 0 ? q->conf->domain[0].title : q->conf->origin));
+}
+
+/* The table has no postmaster, but mail for one must be taken: by the option, else into a Maildir of its own.
+ * RFC 5321 4.5.1 */
+static void
+by_postmaster(struct query *q, const struct conf_domain *d)
+{
+	if (q->conf->postmaster[0] != '\0' && !q->is_redirected) {
+		q->is_redirected = true;
+		explain_say(q->explain, "not in %s; option postmaster: %s", d->table, q->conf->postmaster);
+		if (query_set_address(q, postmaster_address(q)))
+			decide(q);
+		return;
+	}
+	q->out->action = ROUTE_DELIVER;
+	q->out->transport = TRANSPORT_MAILDIR;
+	q->out->base = span_of(d->mailbox_base);
+	q->out->path = SPAN("postmaster/");
+	explain_say(q->explain, "not in %s; a postmaster is never refused: Maildir postmaster/ below %s", d->table, d->mailbox_base);
+}
+
 static void
 by_virtual(struct query *q, const struct conf_domain *d)
 {
@@ -132,6 +167,10 @@ by_virtual(struct query *q, const struct conf_domain *d)
 	if (has_failed)
 		return;
 	if (!query_look_up(q, t, &value, &how)) {
+		if (q->is_postmaster) {
+			by_postmaster(q, d);
+			return;
+		}
 		explain_say(q->explain, "not in %s", d->table);
 		query_reject(q, 550, "5.1.1", "No such user here");
 		return;
@@ -161,6 +200,10 @@ is_known_recipient(struct query *q, const struct conf_domain *d)
 	}
 	if (query_look_up(q, t, &value, &how)) {
 		explain_say(q->explain, "%s: %s is listed", d->recipients, how);
+		return true;
+	}
+	if (q->is_postmaster) {
+		explain_say(q->explain, "not in %s; a postmaster is never refused, and the next hop has one", d->recipients);
 		return true;
 	}
 	explain_say(q->explain, "not in %s", d->recipients);
@@ -234,46 +277,50 @@ by_remote(struct query *q)
 		hop_deliver_by_mx(q);
 }
 
-/* <postmaster> without a domain is always accepted.                      RFC 5321 4.5.1 */
-static struct span
-postmaster_address(struct query *q)
+static bool
+is_postmaster(struct span address)
 {
-	struct span to = span_of(q->conf->postmaster);
+	ptrdiff_t at = span_rchr(address, '@');
 
-	if (to.n > 0 && span_chr(to, '@') >= 0)
-		return to;
-	if (to.n == 0)
-		to = SPAN("postmaster");
-	return query_join(q, to, span_of(q->conf->domain_count > 0 ? q->conf->domain[0].title : q->conf->origin));
+	return span_ieq(at < 0 ? address : span_sub(address, 0, (size_t)at), SPAN("postmaster"));
+}
+
+/* The current address. */
+static void
+decide(struct query *q)
+{
+	const struct conf_domain *d;
+
+	if (!q->skip_aliases && !aliases_follow(q))
+		return;
+	q->out->final = q->address;
+	if ((d = find_domain(q)) != NULL) {
+		q->out->is_ours = true;
+		explain_say(q->explain, "domain %s has class %s", d->title, class_name(d->class));
+		by_class(q, d);
+	} else {
+		by_remote(q);
+	}
 }
 
 void
 resolve_decide(const struct conf *conf, const struct tables *tables, const struct resolve_question *question,
 	       struct arena *a, const struct explain *explain, struct decision *out)
 {
-	struct query q = { .conf = conf, .tables = tables, .a = a, .explain = explain, .sender = question->sender, .out = out };
-	const struct conf_domain *d;
 	struct span address = question->address;
-	bool is_postmaster = span_chr(address, '@') < 0 && span_ieq(address, SPAN("postmaster"));
+	struct query q = { .conf = conf, .tables = tables, .a = a, .explain = explain, .sender = question->sender, .out = out,
+			   .is_postmaster = is_postmaster(address), .skip_aliases = question->skip_aliases };
 
 	memset(out, 0, sizeof(*out));
 	out->esc = "";
-	if (is_postmaster) {
+	if (q.is_postmaster && span_chr(address, '@') < 0) {
 		address = postmaster_address(&q);
+		q.is_redirected = true;
 		explain_say(explain, "postmaster without domain: %.*s", SPAN_ARG(address));
 	}
 	if (!query_set_address(&q, address))
 		return;
-	out->is_ours = is_postmaster;
-	if (!question->skip_aliases && !aliases_follow(&q))
-		return;
-	out->final = q.address;
-	if ((d = find_domain(&q)) != NULL) {
-		out->is_ours = true;
-		explain_say(explain, "domain %s has class %s", d->title, class_name(d->class));
-		by_class(&q, d);
-	} else {
-		by_remote(&q);
-	}
-	out->is_domain_wide = out->is_domain_wide && !is_postmaster && !aliases_exist(&q) && conf->transport[0] == '\0';
+	out->is_ours = q.is_redirected;
+	decide(&q);
+	out->is_domain_wide = out->is_domain_wide && !q.is_redirected && !aliases_exist(&q) && conf->transport[0] == '\0';
 }

@@ -354,6 +354,7 @@ conf_check(const struct conf_source *src, const struct conf *c, struct scan *fou
 	check_hop(&k, check_line_of(&k, "", 0, "relay_host"), "relay_host", c->relay_host, false);
 	check_address(&k, "bcc_always", c->bcc_always);
 	check_address(&k, "postmaster", c->postmaster);
+	check_postmaster(&k);
 	check_sites(&k);
 	check_resolver(&k);
 	check_times(&k);

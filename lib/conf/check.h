@@ -28,6 +28,8 @@ bool check_is_block_bad(const struct checker *k, const char *group, size_t block
 void check_hop(
     const struct checker *k, unsigned line, const char *name, const char *text, bool unix_ok);
 void check_domains(const struct checker *k);
+/* A postmaster that nobody reads. Only where a file is checked on its host, not a text. */
+void check_postmaster(const struct checker *k);
 /* Tables that are not there. Only where a file is checked on its host, not a text. */
 void check_tables(const struct checker *k);
 

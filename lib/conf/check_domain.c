@@ -4,6 +4,9 @@
 
 /* System */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 /* lib */
 #include "conf/addr.h"
@@ -136,5 +139,74 @@ check_domains(const struct checker *k)
 		case CONF_DOMAIN_CLASS_COUNT:
 			break;
 		}
+	}
+}
+
+/* ---- where mail for the postmaster ends ---- */
+
+/* Has this table a line for local@domain or @domain? Also if it cannot be read here. */
+static bool
+is_listed(const char *path, struct span local, struct span domain)
+{
+	FILE *f = path[0] != '\0' ? fopen(path, "re") : NULL;
+	bool is_found = path[0] != '\0' && f == NULL;
+	char *line = NULL;
+	size_t size = 0;
+
+	while (f != NULL && !is_found && getline(&line, &size, f) > 0) {
+		struct span key = span_make(line, strcspn(line, " \t\r\n"));
+		ptrdiff_t at = span_rchr(key, '@');
+
+		is_found = at >= 0 && span_ieq(span_sub(key, (size_t)at + 1, SIZE_MAX), domain) &&
+		    (at == 0 || span_ieq(span_sub(key, 0, (size_t)at), local));
+	}
+	free(line);
+	if (f != NULL)
+		(void)fclose(f);
+	return is_found;
+}
+
+static bool
+is_alias(const struct conf *c, struct span local, struct span domain)
+{
+	for (size_t i = 0; i < c->aliases.virtual.count; i++)
+		if (is_listed(c->aliases.virtual.items[i], local, domain))
+			return true;
+	return false;
+}
+
+/* RFC 5321 4.5.1: every server takes mail for its postmaster; that a person reads it, only the administrator can bring
+ * about. */
+void
+check_postmaster(const struct checker *k)
+{
+	const struct conf *c = k->c;
+	unsigned line = check_line_of(k, "", 0, "postmaster");
+	struct span to = span_of(c->postmaster), local = SPAN("postmaster"), domain;
+	ptrdiff_t at = span_rchr(to, '@');
+
+	if (k->src->base == NULL || c->domain_count == 0)
+		return;
+	domain = at > 0 ? span_sub(to, (size_t)at + 1, SIZE_MAX) : span_of(c->domain[0].title);
+	if (to.n > 0)
+		local = at > 0 ? span_sub(to, 0, (size_t)at) : to;
+	for (size_t i = 0; i < c->domain_count; i++) {
+		const struct conf_domain *d = &c->domain[i];
+
+		if (!span_ieq(domain, span_of(d->title)))
+			continue;
+		if (d->class == CONF_DOMAIN_CLASS_DISCARD && !is_alias(c, local, domain))
+			problem_warn(k->src, line > 0 ? line : d->line,
+			    "mail for <postmaster> is thrown away with domain \"%s\"; write "
+			    "postmaster = \"someone@example.org\"",
+			    d->title);
+		else if (d->class == CONF_DOMAIN_CLASS_VIRTUAL && !is_listed(d->table, local, domain) &&
+		    !is_alias(c, local, domain))
+			problem_warn(k->src, line > 0 ? line : d->line,
+			    "%.*s@%s stands in no table, so mail for <postmaster> goes to "
+			    "%s/postmaster/; write postmaster = \"someone@example.org\", or a line "
+			    "in the table",
+			    SPAN_ARG(local), d->title, d->mailbox_base);
+		return;
 	}
 }

@@ -147,6 +147,25 @@ def test_check_tells_that_a_relay_domain_takes_any_local_part(conf):
     assert f'{path}:5: warning: domain "partner.example" of class relay accepts any local part' in done.stderr
 
 
+@pytest.mark.parametrize("more, line", [
+    ("", 5), ('postmaster = "ann@x.example"\n', None), ('postmaster = "bob@x.example"\n', 6), ('postmaster = "bob"\n', 6),
+    ('postmaster = "bob@y.example"\n', None), ('aliases { virtual = "aliases" }\n', None),
+    ('domain "void.example" { class = discard }\npostmaster = "x@void.example"\n', 7)])
+def test_check_tells_that_nobody_reads_the_postmasters_mail(conf, tmp_path, more, line):
+    (tmp_path / "users").write_text("# users\nann@x.example ann/\n")
+    (tmp_path / "aliases").write_text("PostMaster@x.example ann@x.example\n")
+    path = conf('domain "x.example" { class = virtual table = "users" mailbox_base = "mail" }\n' + more)
+    done = run("check", "-c", path)
+    assert done.returncode == 0
+    if line is None:
+        assert done.stderr == ""
+    else:
+        assert done.stderr.startswith(f"{path}:{line}: warning: ") and "<postmaster>" in done.stderr
+    # Whoever is in the table gets it.
+    (tmp_path / "users").write_text("@x.example all/\n")
+    assert "x.example stands in no table" not in run("check", "-c", path).stderr
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="users only matter to root")
 def test_check_names_a_missing_user(conf):
     path = conf('users { smtpd = "no-such-user" }\n')
@@ -233,7 +252,7 @@ def installation():
 
 @pytest.fixture
 def service(installation, make_server):
-    service = Service(make_server(start=False), installation)
+    service = Service(make_server(start=False, conf={"postmaster": "user@local.example"}), installation)
     yield service
     service("stop")
 
@@ -251,6 +270,14 @@ def test_start_returns_when_the_server_answers_and_stop_when_it_is_gone(service)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert not is_alive(pid)
     assert service("status").returncode == 3
+
+
+def test_warnings_are_told_once_by_start_and_restart(service):
+    service.server.write_conf({"relay_from": ["0.0.0.0/0"]})
+    for command in ("start", "restart"):
+        done = service(command)
+        assert done.returncode == 0 and done.stderr.count("which makes an open relay") == 1, done.stderr
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_start_of_a_running_server_and_stop_of_a_stopped_one_succeed(service):

@@ -137,7 +137,7 @@ def test_port_taken_names_the_program_that_has_it(make):
     status, out = fails(make, conf={'listen "smtp"': {"port": port}})
     taken.close()
     assert status == 78
-    assert f"port {port} of 127.0.0.1 is taken by" in out and f"(process {os.getpid()})" in out
+    assert re.search(rf'postern\.conf:\d+: listen "smtp": port {port} of 127\.0\.0\.1 is taken by', out) and f"(process {os.getpid()})" in out
     assert "set another port" in out
 
 
@@ -158,6 +158,12 @@ def test_failed_start_leaves_no_pid_file_but_that_of_a_running_server(make):
 def test_address_of_another_host_is_refused(make):
     status, out = fails(make, conf={'listen "smtp"': {"address": "192.0.2.1"}})
     assert status == 78 and "this host has no address 192.0.2.1" in out
+
+
+def test_mailbox_base_that_cannot_be_made_is_named_with_its_line(make):
+    status, out = fails(make, conf={'domain "local.example"': {"mailbox_base": "/dev/null/mail"}})
+    assert status == 78
+    assert re.search(r'postern\.conf:\d+: domain "local\.example": mailbox_base /dev/null/mail cannot be made or opened: Not a directory', out)
 
 
 @pytest.mark.root
@@ -384,7 +390,7 @@ def test_reload_with_a_taken_port_keeps_the_last_good_one(make):
     server.write_conf({'listen "more"': {"address": "127.0.0.1", "port": taken.getsockname()[1]}})
     out = server.reload()
     taken.close()
-    assert "is taken by" in out and "result=kept" in out
+    assert re.search(r'postern\.conf:\d+: listen "more": port \d+ of 127\.0\.0\.1 is taken by', out) and "result=kept" in out
     assert server.pids() == old and banner(server.port).startswith("220 ")
 
 

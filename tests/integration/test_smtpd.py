@@ -133,6 +133,14 @@ def test_null_sender_and_bare_postmaster(make_server):
     assert b"Return-Path: <>" in text
 
 
+@pytest.mark.parametrize("rcpt", ["postmaster", "PostMaster", "postmaster@local.example", "POSTMASTER@Local.Example"])
+def test_postmaster_is_never_refused(make_server, rcpt):
+    server = make_server(conf=STRANGERS)
+    with ready(server) as c:
+        c.send_mail("a@client.example", rcpt, message())
+    assert server.maildir("postmaster").wait(1)
+
+
 # ---- who may send to whom ----
 
 def test_unknown_recipient_is_refused_at_rcpt(shared):

@@ -170,6 +170,7 @@ setup(const char *more)
 	arena_init(&arena, 1024);
 	buf_init(&said, 1 << 20);
 	put_table("/users", users);
+	put_table("/rcpt", "ann@known.example x\n");
 	put_table("/all", all);
 	put_table("/known", known);
 	put_table("/aliases1", aliases1);
@@ -358,8 +359,11 @@ static const struct {
 	{ "alias@" A_DOMAIN, "maildir /var/vmail u/ann/", true, "ann@" U_DOMAIN },
 	{ "uself@" U_DOMAIN, NO_USER, true, NULL },
 	/* postmaster */
-	{ "postmaster", NO_USER, true, "postmaster@local.example" },
-	{ "PostMaster", NO_USER, true, "postmaster@local.example" },
+	{ "postmaster", "maildir /var/vmail postmaster/", true, "postmaster@local.example" },
+	{ "PostMaster", "maildir /var/vmail postmaster/", true, "postmaster@local.example" },
+	{ "postmaster@local.example", "maildir /var/vmail postmaster/", true, "postmaster@local.example" },
+	{ "PostMaster@Local.Example", "maildir /var/vmail postmaster/", true, "PostMaster@Local.Example" },
+	{ "postmasters@local.example", NO_USER, true, "postmasters@local.example" },
 	{ "postmaster@remote.example", "smtp mx remote.example:25", false, NULL },
 	/* no address */
 	{ "", NO_ADDRESS, false, "" },
@@ -685,17 +689,32 @@ START_TEST(expansion_limit_has_two_sides)
 }
 END_TEST
 
-/* Where bare <postmaster> goes. */
+#define LOCAL "domain \"local.example\" { class = virtual table = \"/users\" mailbox_base = \"/m\" }\n"
+#define KNOWN "domain \"known.example\" { class = relay next_hop = \"[192.0.2.7]\" recipients = \"/rcpt\" }\n"
+
+/* Where <postmaster> goes; `address` NULL: without domain. None is refused. */
 static const struct {
-	const char *conf, *decision, *final;
+	const char *conf, *decision, *final, *address;
 } postmasters[] = {
-	{ "", "smtp mx origin.example:25", "postmaster@origin.example" },
-	{ "postmaster = \"boss@remote.example\"\n", "smtp mx remote.example:25", "boss@remote.example" },
-	{ "postmaster = \"boss\"\n", "smtp mx origin.example:25", "boss@origin.example" },
-	{ "domain \"void.example\" { class = discard }\n", "discard", "postmaster@void.example" },
-	{ "domain \"void.example\" { class = discard }\npostmaster = \"boss\"\n", "discard", "boss@void.example" },
+	{ LOCAL, "maildir /m postmaster/", "postmaster@local.example", NULL },
+	{ LOCAL "postmaster = \"ann@local.example\"\n", "maildir /m ann/", "ann@local.example", NULL },
+	{ LOCAL "postmaster = \"nobody@local.example\"\n", "maildir /m postmaster/", "nobody@local.example", NULL },
+	{ LOCAL "postmaster = \"boss@remote.example\"\n", "smtp mx remote.example:25", "boss@remote.example",
+	  "postmaster@local.example" },
+	{ LOCAL "postmaster = \"postmaster@local.example\"\n", "maildir /m postmaster/", "postmaster@local.example",
+	  "Postmaster@local.example" },
+	{ LOCAL "postmaster = \"one@local.example\"\naliases { virtual = \"/aliases1\" }\n", "maildir /m ann/", "ann@local.example",
+	  "postmaster@local.example" },
+	{ KNOWN, "smtp host 192.0.2.7:25 named", "postmaster@known.example", NULL },
+	{ KNOWN "postmaster = \"boss@remote.example\"\n", "smtp host 192.0.2.7:25 named", "postmaster@known.example",
+	  "postmaster@known.example" },
+	{ "", "smtp mx origin.example:25", "postmaster@origin.example", NULL },
+	{ "postmaster = \"boss@remote.example\"\n", "smtp mx remote.example:25", "boss@remote.example", NULL },
+	{ "postmaster = \"boss\"\n", "smtp mx origin.example:25", "boss@origin.example", NULL },
+	{ "domain \"void.example\" { class = discard }\n", "discard", "postmaster@void.example", NULL },
+	{ "domain \"void.example\" { class = discard }\npostmaster = \"boss\"\n", "discard", "boss@void.example", NULL },
 	{ "postmaster = \"root@origin.example\"\naliases { virtual = \"/aliases1\" }\ndomain \"local.example\" { class = virtual table = \"/users\" mailbox_base = \"/m\" }\n",
-	  "maildir /m ann/", "ann@local.example" },
+	  "maildir /m ann/", "ann@local.example", NULL },
 };
 
 START_TEST(bare_postmaster)
@@ -711,7 +730,8 @@ START_TEST(bare_postmaster)
 	int r = conf_parse("t", NULL, span_of(text), &conf, &problems);
 	ck_assert_msg(r == 0, "%s", buf_cstr(&problems.text));
 	conf_problems_clear(&problems);
-	ck_assert_str_eq(decide(SPAN("postmaster"), "", &d), postmasters[_i].decision);
+	ck_assert_str_eq(decide(span_of(postmasters[_i].address != NULL ? postmasters[_i].address : "postmaster"), "", &d),
+			 postmasters[_i].decision);
 	ck_assert(d.is_ours);
 	ck_assert(!d.is_domain_wide);
 	UNIT_EQ(d.final, postmasters[_i].final);
