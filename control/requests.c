@@ -84,7 +84,7 @@ start_route(struct client *cl, const struct admin_request *r)
 static void
 start_stats(struct client *cl)
 {
-	static const enum proc_id kinds[] = { PROC_QMGR, PROC_ROUTER };
+	static const enum proc_id kinds[] = { PROC_SMTPD, PROC_QMGR, PROC_ROUTER };
 
 	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		struct chan *c = svc_peer(cl->ctl->svc, kinds[i], 0);
@@ -172,6 +172,29 @@ stats(struct client *cl, enum proc_id origin, struct span json)
 		done(cl, 0, "", 0, 0);
 }
 
+static void
+smtpd_stats(struct client *cl, const struct msg_smtpd_stats *m)
+{
+	const struct {
+		const char *name;
+		uint64_t n;
+	} first[] = { { "sessions", m->sessions }, { "connections", m->connections }, { "messages", m->messages },
+		      { "recipients", m->recipients }, { "bytes", m->bytes }, { "refused", m->refused }, { "ended", m->ended } },
+	  rejects[] = { { "relay", m->relay }, { "unknown", m->unknown }, { "address", m->address }, { "size", m->size },
+			{ "content", m->content }, { "rate", m->rate }, { "syntax", m->syntax }, { "policy", m->policy },
+			{ "later", m->later } };
+	struct buf json;
+
+	buf_init(&json, 4096);
+	for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++)
+		buf_printf(&json, "%s\"%s\":%llu", i == 0 ? "{" : ",", first[i].name, (unsigned long long)first[i].n);
+	for (size_t i = 0; i < sizeof(rejects) / sizeof(rejects[0]); i++)
+		buf_printf(&json, "%s\"%s\":%llu", i == 0 ? ",\"rejects\":{" : ",", rejects[i].name, (unsigned long long)rejects[i].n);
+	buf_puts(&json, "}}");
+	stats(cl, PROC_SMTPD, buf_span(&json));
+	buf_clear(&json);
+}
+
 /* An answer to a request whose client is gone is dropped. */
 void
 request_on_msg(struct control *ctl, struct chan *c, enum msg_type type, union msg_any *msg)
@@ -179,6 +202,7 @@ request_on_msg(struct control *ctl, struct chan *c, enum msg_type type, union ms
 	uint32_t req = type == MSG_QUEUE_ITEM	? msg->queue_item.req
 		       : type == MSG_QUEUE_DONE ? msg->queue_done.req
 		       : type == MSG_STATS	? msg->stats.req
+		       : type == MSG_SMTPD_STATS ? msg->smtpd_stats.req
 		       : type == MSG_ROUTE_STEP ? msg->route_step.req
 		       : type == MSG_ROUTE_DONE ? msg->route_done.req
 						: 0;
@@ -195,6 +219,8 @@ request_on_msg(struct control *ctl, struct chan *c, enum msg_type type, union ms
 							.bytes = msg->queue_done.text });
 	else if (type == MSG_STATS)
 		stats(cl, chan_kind(c), msg->stats.json);
+	else if (type == MSG_SMTPD_STATS)
+		smtpd_stats(cl, &msg->smtpd_stats);
 	else if (type == MSG_ROUTE_STEP)
 		conn_answer(cl, &(struct admin_answer){ .kind = ADMIN_ITEM, .bytes = msg->route_step.text });
 	else
@@ -209,7 +235,8 @@ request_on_peer_lost(struct control *ctl, enum proc_id kind)
 	LIST_EACH_SAFE(it, tmp, &ctl->clients) {
 		struct client *cl = LIST_ENTRY(it, struct client, node);
 		bool is_asked = (kind == PROC_QMGR && cl->kind != ADMIN_ROUTE) ||
-				(kind == PROC_ROUTER && cl->kind != ADMIN_QUEUE);
+				(kind == PROC_ROUTER && cl->kind != ADMIN_QUEUE) ||
+				(kind == PROC_SMTPD && cl->kind == ADMIN_STATS);
 		if (cl->req != 0 && is_asked && map64_get(&ctl->requests, cl->req) != NULL)
 			fail(cl, E_PEERGONE, "a part of the server has just restarted; try again");
 	}

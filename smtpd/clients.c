@@ -5,7 +5,7 @@
  * a length that is trusted, every loop is bounded by a constant, and a wrong number costs at most a refused or an
  * allowed connection. Runs in smtpd.
  *
- *	header   key of the hash, lanes (one per worker: who, last sign of life, its connections)
+ *	header   key of the hash, lanes (one per worker: who, last sign of life, its connections), counters
  *	entries  sets of 8; a client's key chooses the set. An entry has a count per lane and a time per rate
  *
  * A rate is kept as the time at which the client's account is empty again (generic cell rate algorithm): one number,
@@ -41,6 +41,7 @@ struct lane {
 struct header {
 	_Atomic uint64_t hash_key[2]; /* 0: not yet made */
 	struct lane lanes[LANES];
+	_Atomic uint64_t counters[CLIENTS_COUNTERS];
 };
 
 struct entry {
@@ -210,6 +211,18 @@ clients_has_more(const struct clients *c, uint64_t now_ms)
 		workers += i == c->lane || is_alive(&lanes[i], now_ms);
 	share = clients_total(c, now_ms) / workers;
 	return own > share + share / 8 + 1;
+}
+
+void
+clients_count(struct clients *c, unsigned which, uint64_t n)
+{
+	atomic_fetch_add_explicit(&c->t->header.counters[which], n, memory_order_relaxed);
+}
+
+uint64_t
+clients_counted(const struct clients *c, unsigned which)
+{
+	return atomic_load_explicit(&c->t->header.counters[which], memory_order_relaxed);
 }
 
 static struct entry *

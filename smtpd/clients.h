@@ -31,6 +31,11 @@ void clients_total_add(struct clients *c, int delta);
 /* Have we clearly more connections than the other workers? */
 bool clients_has_more(const struct clients *c, uint64_t now_ms);
 
+/* Counters of all workers together, from the start of the server on; what each means is counts.h's. */
+enum { CLIENTS_COUNTERS = 24 };
+void clients_count(struct clients *c, unsigned which, uint64_t n);
+uint64_t clients_counted(const struct clients *c, unsigned which);
+
 /* Count a connection of this client and tell how many it has now, of all workers. */
 uint32_t clients_connect(struct clients *c, uint64_t key, uint64_t now_ms);
 void clients_disconnect(struct clients *c, uint64_t key);

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "smtpd/conn.h"
+#include "smtpd/counts.h"
 
 enum { LINGER_MS = 2000 };
 
@@ -44,6 +45,7 @@ on_reject(void *arg, const struct session_reject *r)
 	struct conn *c = arg;
 	struct log_event ev;
 
+	clients_count(c->env->policy.clients, counts_of_reject(r->stage, r->reply), 1);
 	log_begin(&ev, LOG_INFO_, "reject");
 	log_client(&ev, c);
 	log_helo(&ev, c);
@@ -60,8 +62,12 @@ static void
 on_received(void *arg, const struct session_message *m)
 {
 	struct conn *c = arg;
+	struct clients *clients = c->env->policy.clients;
 	struct log_event ev;
 
+	clients_count(clients, COUNT_MESSAGES, 1);
+	clients_count(clients, COUNT_RECIPIENTS, m->rcpt_count);
+	clients_count(clients, COUNT_BYTES, m->content_len);
 	log_begin(&ev, LOG_INFO_, "received");
 	log_client(&ev, c);
 	log_kv_qid(&ev, "qid", m->qid);
@@ -394,6 +400,7 @@ conn_accept(struct conn_env *env, int fd, const struct sockaddr_storage *peer, b
 	submission_init(&c->submission, on_room, on_stored, c);
 	list_push_back(&env->conns, &c->node);
 	env->count++;
+	clients_count(env->policy.clients, COUNT_CONNECTIONS, 1);
 	r = policy_connect(&env->policy, &c->who, now_ms);
 	c->client = (struct session_client){ .addr = c->addr,
 		.sid = c->sid,

@@ -21,6 +21,7 @@
 #include "net/listener.h"
 /* this program */
 #include "smtpd/conn.h"
+#include "smtpd/counts.h"
 #include "smtpd/server.h"
 
 enum {
@@ -260,12 +261,23 @@ from_qmgr(struct server *s, enum msg_type type, const union msg_any *msg)
 }
 
 static void
+answer_stats(const struct server *s, struct chan *c, uint32_t req)
+{
+	struct msg_smtpd_stats m = { .req = req };
+
+	counts_read(s->clients, clock_mono_ms(), &m);
+	chan_send(c, MSG_SMTPD_STATS, &m);
+}
+
+static void
 server_on_msg(struct svc *svc, struct chan *c, enum msg_type type, union msg_any *msg)
 {
 	if (chan_kind(c) == PROC_ROUTER)
 		from_router(svc->data, type, msg);
 	else if (chan_kind(c) == PROC_QMGR)
 		from_qmgr(svc->data, type, msg);
+	else if (type == MSG_STATS_QUERY)
+		answer_stats(svc->data, c, msg->stats_query.req);
 }
 
 /* ---- listeners ---- */

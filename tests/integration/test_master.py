@@ -390,7 +390,7 @@ def test_reload_with_a_taken_port_keeps_the_last_good_one(make):
     server.write_conf({'listen "more"': {"address": "127.0.0.1", "port": taken.getsockname()[1]}})
     out = server.reload()
     taken.close()
-    assert re.search(r'postern\.conf:\d+: listen "more": port \d+ of 127\.0\.0\.1 is taken by', out) and "result=kept" in out
+    assert re.search(r'postern\.conf:\d+: listen ."more.": port \d+ of 127\.0\.0\.1 is taken by', out) and "result=kept" in out
     assert server.pids() == old and banner(server.port).startswith("220 ")
 
 

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: ISC
 """SMTP as a client sees it, and what arrives, with the whole server."""
+import json
+import os
 import re
+import signal
 import socket
 import subprocess
 import time
 
 import pytest
 
-from tests.harness.postern import Postern
+from tests.harness.postern import Postern, wait_until
 from tests.harness.smtp import Smtp, message
 
 STRANGERS = {"relay_from": ["192.0.2.1"]}
@@ -139,6 +142,35 @@ def test_postmaster_is_never_refused(make_server, rcpt):
     with ready(server) as c:
         c.send_mail("a@client.example", rcpt, message())
     assert server.maildir("postmaster").wait(1)
+
+
+def test_counters_of_all_workers_outlive_a_worker(make_server):
+    server = make_server(conf={**STRANGERS, "limits": {"connections_per_client": 2}})
+    c, d = ready(server), ready(server)
+    with pytest.raises(AssertionError, match="421"):
+        server.smtp()
+    c.send_mail("a@client.example", ["user@local.example", "b@local.example"], b"12345\r\n")
+    c.mail("a@client.example")
+    c.rcpt("a@elsewhere.example", code=550)
+    c.rcpt("nobody@local.example", code=550)
+    c.rcpt("a..b@local.example", code=553)
+    d.mail("a@client.example", "SIZE=999999999", code=552)
+    d.expect("WHAT", 500)
+    d.expect("DATA", 503)
+    wait_until(lambda: server.stats()["smtpd"]["sessions"] == 2, 10, "the refused connection gone")
+    want = {"sessions": 2, "connections": 3, "messages": 1, "recipients": 2, "bytes": 7, "refused": 1, "ended": 0,
+            "rejects": {"relay": 1, "unknown": 1, "address": 1, "size": 1, "content": 0, "rate": 0, "syntax": 2, "policy": 0,
+                        "later": 0}}
+    assert server.stats()["smtpd"] == want
+    old = server.pids("smtpd")
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: len(server.pids("smtpd")) == 2 and not set(old) & set(server.pids("smtpd")), 10, "new workers")
+    ready(server).expect("QUIT", 221)
+    now = wait_until(lambda: (s := server.postern("stats", "--json", check=False)).returncode == 0 and
+                     json.loads(s.stdout).get("smtpd"), 10, "stats of new workers")
+    assert (now["messages"], now["bytes"], now["connections"]) == (1, 7, 4)
+    assert re.search(r"^postern_smtpd_rejects_relay 1$", server.postern("stats", "--prometheus").stdout, re.M)
 
 
 # ---- who may send to whom ----

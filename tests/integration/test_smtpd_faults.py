@@ -62,6 +62,18 @@ def wait_for_mail_reply(bed, code):
 
 # ---- qmgr ----
 
+def test_worker_is_ready_only_when_it_knows_whether_mail_is_taken(make_bed):
+    bed = make_bed()
+    begin = len(bed.lines)
+    bed.order("qmgr mute")
+    bed.order("start")
+    bed.wait("^inventory_end", begin=begin)         # everybody has said HELLO
+    time.sleep(0.3 * SLOW)
+    assert not bed.find("^ready ", begin)
+    bed.order("qmgr speak")
+    bed.wait("^ready ", begin=begin)
+
+
 def test_message_is_handed_over_again_to_a_restarted_qmgr(make_bed):
     bed = make_bed()
     c = ready(bed)

@@ -5,7 +5,7 @@
  *
  *	bed_smtpd SMTPD CONF PORT WORKERS
  *
- *	qmgr lose | new | hold | release | state E_NAME | credit hold | credit release | refuse E_NAME   (0: none)
+ *	qmgr lose | new | hold | release | mute | speak | state E_NAME | credit hold | credit release | refuse E_NAME   (0: none)
  *	router lose | new | hold | release | epoch N
  *	stop GRACE_MS | replace GRACE_MS | kill N | start
  *
@@ -80,6 +80,7 @@ static struct held commits[HELD_MAX], checks[HELD_MAX], credits[HELD_MAX];
 static size_t commit_count, check_count, credit_count;
 static bool holds_commits, holds_checks, holds_credits;
 static unsigned intake_code, refuse_code;
+static bool is_mute; /* qmgr does not tell whether it takes mail */
 static uint64_t epoch = 1;
 
 static const struct chan_ops role_ops;
@@ -202,7 +203,7 @@ on_stream(struct role *r, const struct msg_stream_data *m)
 static void
 send_intake_state(struct role *r)
 {
-	if (r->chan != NULL)
+	if (r->chan != NULL && !is_mute)
 		chan_send(r->chan, MSG_INTAKE_STATE, &(struct msg_intake_state){ .code = (uint16_t)intake_code, .id_floor_us = 77 });
 }
 
@@ -350,7 +351,7 @@ order_peer(const char *what, bool is_qmgr, unsigned number)
 			add_peer(w, r, is_qmgr ? PROC_QMGR : PROC_ROUTER);
 		else if (strcmp(what, "epoch") == 0 && r->chan != NULL)
 			chan_send(r->chan, MSG_TABLE_EPOCH, &(struct msg_table_epoch){ .epoch = number });
-		else if (strcmp(what, "state") == 0)
+		else if (strcmp(what, "state") == 0 || strcmp(what, "speak") == 0)
 			send_intake_state(r);
 	}
 }
@@ -366,6 +367,8 @@ order_qmgr(const char *what, const char *arg, unsigned number)
 		holds_commits = false;
 		release(commits, &commit_count, release_commit);
 	}
+	if (strcmp(what, "mute") == 0 || strcmp(what, "speak") == 0)
+		is_mute = strcmp(what, "mute") == 0;
 	if (strcmp(what, "refuse") == 0)
 		refuse_code = number;
 	if (strcmp(what, "state") == 0)
