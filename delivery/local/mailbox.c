@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
  * Sessions of the mailbox agent: each is one Maildir, its deliveries run on worker threads (fsync blocks), at most one at
- * a time for each session; several sessions share one flush of the file system. It does not touch files itself. Runs as
+ * a time for each session; several sessions share one flush of the file system. A base that hangs holds a few threads, never
+ * all. It does not touch files itself. Runs as
  * the owner of the mailboxes (_postern-mail) in an empty chroot with the descriptors of the mailbox bases. */
 
 /* System */
@@ -18,7 +19,8 @@
 #include "delivery/local/mailbox.h"
 
 enum {
-	WORKERS_MAX = 8,
+	WORKERS_MAX = 64,               /* as many as qmgr opens sessions */
+	WORKERS_PER_BASE = 8,
 	FIRST_PART_BYTES = 65536,       /* of streamed content: the header section is looked at in it */
 	JOBS_MAX = 2,
 };
@@ -32,8 +34,11 @@ struct base {
 
 struct mailbox_agent {
 	struct list bases;
-	struct worker *workers[WORKERS_MAX];
-	unsigned worker_count;
+	struct thread {
+		struct worker *worker;
+		const char *base;       /* that it worked for last */
+	} threads[WORKERS_MAX];
+	unsigned thread_count;
 };
 
 struct mailbox {
@@ -44,9 +49,9 @@ struct mailbox {
 	bool is_begin, is_last;         /* what this step does */
 	struct maildir md;
 	int base;
+	const char *base_path;          /* of the agent, which forgets none */
 	char *path, *relay;
 	/* The loop's own. */
-	struct worker *worker;
 	struct job *job;                /* running */
 	struct list waiting;
 	bool is_begun;                  /* a step of the running job was submitted */
@@ -96,22 +101,36 @@ on_file(struct agent *a, const char *name, int fd)
 
 /* ---- threads ---- */
 
-/* The one with the least to do; a further one while all are busy. */
+/* A base whose file system hangs keeps its threads: it gets a few, and only others' idle ones. */
 static struct worker *
-pick_worker(struct agent *a)
+pick_worker(const struct mailbox *m)
 {
-	struct mailbox_agent *ma = a->data;
-	struct worker *best = NULL;
+	struct mailbox_agent *ma = m->as->agent->data;
+	struct thread *idle = NULL, *least = NULL, *busy = &ma->threads[0];
+	unsigned own = 0;
 
-	for (unsigned i = 0; i < ma->worker_count; i++) {
-		if (best == NULL || worker_pending(ma->workers[i]) < worker_pending(best))
-			best = ma->workers[i];
+	for (struct thread *t = ma->threads; t < ma->threads + ma->thread_count; t++) {
+		bool is_own = t->base == m->base_path;
+		if (worker_pending(t->worker) == 0) {
+			idle = t;
+			continue;
+		}
+		own += is_own;
+		if (worker_pending(t->worker) < worker_pending(busy->worker))
+			busy = t;
+		if (is_own && (least == NULL || worker_pending(t->worker) < worker_pending(least->worker)))
+			least = t;
 	}
-	if ((best == NULL || worker_pending(best) > 0) && ma->worker_count < WORKERS_MAX) {
-		best = worker_new(a->svc->loop, "mailbox");
-		ma->workers[ma->worker_count++] = best;
+	if (own == WORKERS_PER_BASE)
+		return least->worker;
+	if (idle == NULL && ma->thread_count < WORKERS_MAX) {
+		idle = &ma->threads[ma->thread_count++];
+		idle->worker = worker_new(m->as->agent->svc->loop, "mailbox");
 	}
-	return best;
+	if (idle == NULL)
+		idle = least != NULL ? least : busy;
+	idle->base = m->base_path;
+	return idle->worker;
 }
 
 /* On the thread. */
@@ -211,10 +230,8 @@ submit(struct mailbox *m)
 
 	m->is_begin = !m->is_begun;
 	m->is_last = job_has_all(j);
-	if (m->is_begin) {
+	if (m->is_begin)
 		deliver_init(&m->d, j, &m->md, m->base, m->path);
-		m->worker = pick_worker(m->as->agent);
-	}
 	buf_init(&m->part, STREAM_WINDOW_BYTES);
 	if (j->is_streamed) {
 		m->part = j->pending;
@@ -226,7 +243,7 @@ submit(struct mailbox *m)
 	m->is_begun = m->is_busy = true;
 	m->work = (struct worker_job){ .run = run_step, .done = step_done };
 	agent_credit(m->as, j);
-	worker_submit(m->worker, &m->work);
+	worker_submit(pick_worker(m), &m->work);
 }
 
 /* Is there enough content for a step? */
@@ -285,6 +302,7 @@ mailbox_open(struct agent_session *as)
 	m->as = as;
 	m->md = (struct maildir){ -1, -1, -1 };
 	m->base = fcntl(b->fd, F_DUPFD_CLOEXEC, 4);
+	m->base_path = b->path;
 	m->path = mem_dup_span(p->path);
 	list_init(&m->waiting);
 	buf_init(&relay, 320);

@@ -19,8 +19,8 @@ enum {
 
 /* --- shares ---------------------------------------------------------------------------------- */
 
-static uint32_t
-pool_limit(const struct sched *s, enum pool pool)
+uint32_t
+dispatch_pool_limit(const struct sched *s, enum pool pool)
 {
 	return pool == POOL_MAILBOX ? MAILBOX_SESSIONS : (uint32_t)sched_conf(s)->limits.sessions;
 }
@@ -38,7 +38,7 @@ lane_limit(const struct lane *l)
 static bool
 has_share(const struct sched *s, const struct pool_state *p, enum pool pool, enum want want)
 {
-	uint32_t quarter = pool_limit(s, pool) / 4;
+	uint32_t quarter = dispatch_pool_limit(s, pool) / 4;
 
 	if (want != WANT_NEW && want != WANT_FAILED)
 		return true;
@@ -89,6 +89,7 @@ session_open(struct lane *l, struct courier *c, enum want counted)
 	if (!c->is_alone) {
 		s->pools[l->pool].session_count++;
 		s->pools[l->pool].class_count[counted]++;
+		x->share = share_take(l);
 	}
 	map64_put(&s->sessions, x->id, x);
 	s->stats.sessions_opened++;
@@ -147,6 +148,7 @@ session_free(struct session *x)
 		p->session_count--;
 		p->closing_count -= x->stage == STAGE_CLOSING;
 	}
+	share_give(x->share);
 	map64_del(&s->sessions, x->id);
 	mem_free(x);
 	/* Looks whether the lane is idle now, too. */
@@ -169,7 +171,8 @@ session_rest(struct session *x)
 		return;
 	}
 	/* Nothing is gained by keeping an open mailbox when others may want the room. */
-	if (x->lane->pool == POOL_MAILBOX && s->pools[POOL_MAILBOX].session_count > MAILBOX_SESSIONS / 2) {
+	if (x->lane->pool == POOL_MAILBOX &&
+	    (share_is_wanted(x->share) || s->pools[POOL_MAILBOX].session_count > MAILBOX_SESSIONS / 2)) {
 		session_close(x);
 		return;
 	}
@@ -291,7 +294,7 @@ lane_feed(struct lane *l)
 	struct pool_state *p = &l->s->pools[l->pool];
 
 	feed_sessions(l, 0);
-	if (l->session_count >= lane_limit(l) || p->session_count >= pool_limit(l->s, l->pool))
+	if (l->session_count >= lane_limit(l) || p->session_count >= dispatch_pool_limit(l->s, l->pool))
 		feed_sessions(l, 1);
 	LIST_EACH_SAFE(it, tmp, &l->sessions)
 		session_rest(LIST_ENTRY(it, struct session, in_lane));
@@ -322,9 +325,14 @@ void
 dispatch_want(struct lane *l)
 {
 	enum want want = lane_wants(l);
-
 	struct pool_state *p = &l->s->pools[l->pool];
 
+	if (want != WANT_NOTHING && !share_has_room(l)) {
+		share_wait(l);
+		want = WANT_NOTHING;
+	} else {
+		share_leave(l);
+	}
 	if (want == l->want)
 		return;
 	p->wanting -= l->want != WANT_NOTHING;
@@ -419,7 +427,11 @@ open_sessions(struct sched *s, enum pool pool)
 	while ((l = next_wanting(s, pool)) != NULL && (c = courier_choose(s, pool)) != NULL) {
 		enum want want = l->want;
 
-		if (p->session_count >= pool_limit(s, pool)) {
+		if (!share_has_room(l)) {
+			dispatch_want(l);
+			continue;
+		}
+		if (p->session_count >= dispatch_pool_limit(s, pool)) {
 			make_room(s, pool, l);
 			return;
 		}

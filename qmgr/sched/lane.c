@@ -60,6 +60,7 @@ lane_get(struct sched *s, struct span name)
 	list_init(&l->want_link);
 	list_init(&l->kick_link);
 	list_init(&l->idle_link);
+	list_init(&l->share_link);
 	timer_init(&l->timer, s->q->timers, lane_wake, l);
 	map_put(&s->lanes, name, l);
 	s->lane_bytes += sizeof(*l) + 2 * name.n + 200;
@@ -75,6 +76,7 @@ lane_free(struct lane *l)
 
 	timer_stop(&l->timer);
 	dispatch_leave(l);
+	share_leave(l);
 	list_remove(&l->kick_link);
 	list_remove(&l->idle_link);
 	map_del(&s->lanes, span_of(l->name));
@@ -153,6 +155,7 @@ lane_clear_all(struct sched *s)
 	for (size_t it = 0; map_next(&s->lanes, &it, &name, &value);)
 		lane_free(value);
 	map_clear(&s->lanes);
+	map_clear(&s->shares);
 }
 
 void

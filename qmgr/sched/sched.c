@@ -227,6 +227,7 @@ sched_new(struct qmgr *q)
 	resolve_init(s);
 	dispatch_init(s);
 	map_init(&s->lanes);
+	map_init(&s->shares);
 	map64_init(&s->sessions);
 	map64_init(&s->jobs);
 	map64_init(&s->adopted);

@@ -99,6 +99,7 @@ struct lane {
 	/* Queues. */
 	enum want want;
 	struct list want_link, kick_link, idle_link;
+	struct list share_link;         /* waits for a session of its mailbox base */
 	bool is_kicked;
 	uint64_t idle_since_ms;
 	struct timer timer;
@@ -127,6 +128,7 @@ struct session {
 	uint32_t id;
 	struct lane *lane;
 	struct courier *courier;
+	struct share *share;            /* of its mailbox base, NULL: none */
 	enum session_stage stage;
 	enum want counted;              /* whose share it takes until it stands */
 	struct list jobs;               /* oldest first */
@@ -235,6 +237,7 @@ struct sched {
 	struct list kicked, idle_lanes;
 	struct conf *site_conf;         /* holds the block of defaults if the configuration has none */
 	struct pool_state pools[POOL_COUNT];
+	struct map shares;              /* mailbox base -> struct share */
 	struct map64 sessions;          /* id -> struct session */
 	struct map64 jobs;              /* id -> struct job */
 	struct map64 adopted;           /* store key -> struct job: recipients whose result is still to come */
@@ -366,6 +369,7 @@ void lane_rate_take(struct lane *l);
 /* dispatch.c */
 void dispatch_init(struct sched *s);
 void dispatch_run(struct sched *s);
+uint32_t dispatch_pool_limit(const struct sched *s, enum pool pool); /* sessions at a time */
 void dispatch_want(struct lane *l);                     /* stands in the right queue for a session, or in none */
 void dispatch_leave(struct lane *l);                    /* out of the queues */
 void dispatch_session_state(struct sched *s, struct courier *c, const struct msg_session_state *m);
@@ -405,6 +409,14 @@ bool alone_is_suspect(const struct sched *s, uint64_t number);
 void alone_add(struct sched *s, struct entry *e);       /* READY nowhere: it crashed a courier */
 void alone_cleared(struct sched *s, uint64_t number);   /* it has a result */
 void alone_session_ended(struct session *x);
+
+/* share.c */
+bool share_has_room(const struct lane *l);      /* may its base have one more session? */
+struct share *share_take(struct lane *l);       /* it gets one */
+void share_give(struct share *sh);              /* one ended */
+bool share_is_wanted(const struct share *sh);   /* others of its base wait for a session */
+void share_wait(struct lane *l);                /* there is no room: kicked when there may be */
+void share_leave(struct lane *l);
 
 /* outcome.c */
 struct settle *settle_new(struct sched *s);
