@@ -81,6 +81,23 @@ next_rcpt(const struct deliver *d, uint32_t from)
 	return NOBODY;
 }
 
+/* A Return-Path that came with the message is not the envelope's: the reader must not see two. One that the end of the part may
+ * have cut stays.                                                                RFC 5321 4.4 */
+static void
+put_first_part(struct deliver *d, struct span part)
+{
+	struct span rest = part;
+	struct header_field field;
+
+	while (header_next(&rest, &field)) {
+		if (!span_ieq(field.name, SPAN("Return-Path")) || rest.n == 0)
+			continue;
+		deliver_part(d, span_make(part.p, (size_t)(field.raw.p - part.p)));
+		part = rest;
+	}
+	deliver_part(d, part);
+}
+
 void
 deliver_begin(struct deliver *d, struct span part)
 {
@@ -94,7 +111,7 @@ deliver_begin(struct deliver *d, struct span part)
 		return;
 	d->first_at = (uint32_t)first;
 	if (begin_first(d) == 0 && maildir_write(&d->first, d->job->trace, &d->error) == 0)
-		deliver_part(d, part);
+		put_first_part(d, part);
 }
 
 void

@@ -31,6 +31,8 @@ static const struct {
 	{ .name = "postmaster", .sender = "", .rcpts = { "postmaster" } },
 	{ .name = "dots", .sender = "", .rcpts = { "r@b.example" }, .content = ".\r\n..\r\n.x\r\ny.\r\n" },
 	{ .name = "bare", .sender = "", .rcpts = { "r@b.example" }, .content = "a\n.\r\nb\r.\r\rc\r\n.\n\r" },
+	{ .name = "returned", .sender = "s@a.example", .rcpts = { "r@b.example", "r2@b.example" }, .content = "Return-Path: <x@y.example>\r\n"
+	  "To: r\r\nRETURN-PATH :\r\n <a>,\r\n\t<b>\r\nReturn-Paths: kept\r\n\r\nReturn-Path: <body>\r\n" },
 	{ .name = "noeol", .sender = "", .rcpts = { "r@b.example" }, .content = "a\r\nb" },
 	{ .name = "empty", .sender = "", .rcpts = { "r@b.example" }, .trace = "", .content = "" },
 	{ .name = "8bit", .sender = "s@a.example", .rcpts = { "r@b.example" }, .content = "\xe4\r\n", .content_flags = CONTENT_8BIT, .is_8bitmime = true },

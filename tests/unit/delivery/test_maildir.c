@@ -238,6 +238,32 @@ START_TEST(stale)
 }
 END_TEST
 
+/* Only the one of the envelope is left; what the body says is nobody's business. For each recipient. */
+START_TEST(foreign_return_path)
+{
+	static const char *const ends[] = { "r@b.example", "r2@b.example" };
+	struct job *j = deliver("returned");
+	char name[300], path[800], want[400], got[1000];
+
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert_uint_eq(count("new", name), 2 - i);
+		snprintf(path, sizeof(path), "%s/u/new/%s", base_path, name);
+		FILE *f = fopen(path, "re");
+		ck_assert_ptr_nonnull(f);
+		got[fread(got, 1, sizeof(got) - 1, f)] = '\0';
+		fclose(f);
+		ck_assert_int_eq(unlink(path), 0);
+		const char *whose = strstr(got, "Delivered-To: r2@") != NULL ? ends[1] : ends[0];
+		snprintf(want, sizeof(want), "Return-Path: <s@a.example>\nX-Original-To: %s\nDelivered-To: %s\n%.*s"
+			 "To: r\nReturn-Paths: kept\n\nReturn-Path: <body>\n", whose, whose, SPAN_ARG(j->trace));
+		for (char *cr; (cr = strstr(want, "\r\n")) != NULL;)
+			memmove(cr, cr + 1, strlen(cr));
+		ck_assert_str_eq(got, want);
+	}
+	job_free(&j);
+}
+END_TEST
+
 /* The host's name is part of a file's name: nothing in it may be taken for a folder or a flag. */
 static const struct {
 	const char *host, *in_name;
@@ -287,6 +313,7 @@ main(void)
 	add(s, "good", good, 1);
 	add(s, "faults", faults, UNIT_COUNT(fault_cases));
 	add(s, "stale", stale, 1);
+	add(s, "foreign_return_path", foreign_return_path, 1);
 	add(s, "names", names, UNIT_COUNT(host_cases));
 	add(s, "paths", paths, UNIT_COUNT(bad_paths));
 	return unit_run(s);
