@@ -28,6 +28,8 @@ err_from_errno_lookup(int errnum)
 	case ENOSPC:
 	case EDQUOT:
 		return E_NOSPACE;
+	case EROFS:
+		return E_READONLY;
 	case EACCES:
 	case EPERM:
 		return E_ACCESS;

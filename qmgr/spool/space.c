@@ -54,7 +54,9 @@ static const char *
 reason(const struct spool *sp, int code)
 {
 	if (commit_failures(sp->commit) >= COMMIT_FAILURES_MAX)
-		return code == E_NOSPACE ? "the disk of the spool is full" : "the disk of the spool fails";
+		return code == E_NOSPACE ? "the disk of the spool is full" :
+		    code == E_READONLY   ? "the disk of the spool is read-only" :
+					   "the disk of the spool fails";
 	if (sp->space.is_store_full)
 		return "no room for queue.db";
 	return "less than limits { min_free } is left";
@@ -154,7 +156,7 @@ space_on_batch(struct spool *sp, int err)
 		return;
 	atomic_store(&s->is_busy, true);
 	if (err < 0) {
-		s->fail_code = err == E_NOSPACE ? E_NOSPACE : E_IO;
+		s->fail_code = err == E_NOSPACE || err == E_READONLY ? err : E_IO;
 		s->probe_ms = clock_mono_ms() + PROBE_MS;
 		log_warn("a batch of messages cannot be stored: %s", err_info(err)->text);
 		if (err == E_NOSPACE)

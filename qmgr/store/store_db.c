@@ -47,16 +47,14 @@ db_fail(struct db *db, int err, const char *what)
 	snprintf(db->what, sizeof(db->what), "%s", what);
 }
 
-/* What the last failure of SQLite means. A full disk is no damage: nothing of the transaction is there, it may be tried
+/* What the last failure of SQLite means. A full or read-only disk is no damage: nothing of the transaction is there, it may be tried
  * again. A failed sync is not: what the kernel dropped is unknown, so it counts as an error of the disk. */
 static int
-classify(sqlite3 *sql)
+classify(int code, int errnum)
 {
-	int code = sqlite3_extended_errcode(sql), errnum = sqlite3_system_errno(sql);
-
 	if ((code & 0xff) == SQLITE_FULL)
 		return E_NOSPACE;
-	if (code == SQLITE_IOERR_WRITE && (errnum == ENOSPC || errnum == EDQUOT))
+	if (code == SQLITE_IOERR_WRITE && (errnum == ENOSPC || errnum == EDQUOT || errnum == EROFS))
 		return E_NOSPACE;
 	if ((code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB)
 		return E_CORRUPT;
@@ -67,11 +65,13 @@ static void
 fail_sql(struct db *db, const char *during)
 {
 	char what[300];
-	int errnum = sqlite3_system_errno(db->sql);
+	int code = sqlite3_extended_errcode(db->sql);
+	/* Not sqlite3_system_errno(): a COMMIT that fails leaves there what was before. */
+	int errnum = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN ? errno : 0;
 
-	snprintf(what, sizeof(what), "%s (%d)%s%s: %.120s", sqlite3_errmsg(db->sql), sqlite3_extended_errcode(db->sql),
-	    errnum != 0 ? ": " : "", errnum != 0 ? strerror(errnum) : "", during);
-	db_fail(db, classify(db->sql), what);
+	snprintf(what, sizeof(what), "%s (%d)%s%s: %.120s", sqlite3_errmsg(db->sql), code, errnum != 0 ? ": " : "",
+	    errnum != 0 ? strerror(errnum) : "", during);
+	db_fail(db, classify(code, errnum), what);
 }
 
 /* --- statements ------------------------------------------------------------------------------ */
@@ -98,6 +98,7 @@ db_step(struct db *db, sqlite3_stmt *s)
 
 	if (db->err != 0 || s == NULL)
 		return false;
+	errno = 0;
 	r = sqlite3_step(s);
 	if (r == SQLITE_ROW)
 		return true;

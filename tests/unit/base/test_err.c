@@ -70,7 +70,7 @@ static const struct {
 	{ EPIPE, E_CLOSED },
 	{ ECONNRESET, E_CLOSED },
 	{ EIO, E_IO },
-	{ EROFS, E_IO },
+	{ EROFS, E_READONLY },
 	{ 0, E_IO },
 };
 

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
+#include <unistd.h>
 /* Third party */
 #include <sqlite3.h>
 /* lib */
@@ -139,7 +140,7 @@ end(struct fix *f, const char *must, const char *must2, const char *not)
 static const struct {
 	int errnum, after, want;
 } write_cases[] = {
-	{ EIO, 0, E_IO }, { EIO, 50, E_IO }, { ENOSPC, 0, E_NOSPACE }, { EDQUOT, 100, E_NOSPACE }, { EROFS, 0, E_IO },
+	{ EIO, 0, E_IO }, { EIO, 50, E_IO }, { ENOSPC, 0, E_NOSPACE }, { EDQUOT, 100, E_NOSPACE }, { EROFS, 0, E_READONLY },
 };
 
 START_TEST(write_fails)
@@ -435,6 +436,53 @@ START_TEST(no_room_for_queue_db)
 }
 END_TEST
 
+/* What SQLite's next writes fail with; 0: the real thing. */
+static atomic_int db_write_errno;
+
+static ssize_t
+db_write(int fd, const void *p, size_t n)
+{
+	errno = db_write_errno;
+	return errno != 0 ? -1 : write(fd, p, n);
+}
+
+static ssize_t
+db_pwrite(int fd, const void *p, size_t n, off_t at)
+{
+	errno = db_write_errno;
+	return errno != 0 ? -1 : pwrite(fd, p, n, at);
+}
+
+static const int room_errnos[] = { ENOSPC, EDQUOT, EROFS };
+
+/* A disk that takes no writes is waited for, whatever it says, and also when only the COMMIT writes. */
+START_TEST(queue_db_cannot_be_written)
+{
+	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+	struct row row = { .index = 0, .lane = SPAN("l"), .attempts = 1, .due_ms = 1 };
+	struct fix f;
+	uint32_t n;
+
+	vfs->xSetSystemCall(vfs, "write", (sqlite3_syscall_ptr)db_write);
+	vfs->xSetSystemCall(vfs, "pwrite", (sqlite3_syscall_ptr)db_pwrite);
+	vfs->xSetSystemCall(vfs, "pwrite64", (sqlite3_syscall_ptr)db_pwrite);
+	begin(&f);
+	row.number = fix_find(&f, "before")->number;
+	durable = false;
+	db_write_errno = room_errnos[_i];
+	store_put(f.sp->store, &row);
+	store_when_durable(f.sp->store, on_durable, NULL);
+	fix_until(&f, is_store_full);
+	ck_assert(!durable);
+	db_write_errno = 0;
+	fix_until(&f, is_durable);
+	ck_assert_int_eq(f.sp->space.code, 0);
+	fix_rows(&f, row.number, &n);
+	ck_assert_uint_eq(n, 1);
+	fix_clear(&f);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -450,5 +498,6 @@ main(void)
 	UNIT_TEST(s, min_free);
 	UNIT_TEST(s, copies_that_cannot_be_synced);
 	UNIT_TEST(s, no_room_for_queue_db);
+	UNIT_TABLE(s, queue_db_cannot_be_written, room_errnos);
 	return unit_run(s);
 }
