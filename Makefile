@@ -319,15 +319,16 @@ format:
 	@scripts/deps lint
 	@find . \( -path ./build -o -path ./run -o -path ./.git \) -prune -o -name '*.[ch]' -print0 | xargs -0r clang-format -i
 
+# 0711: a program that its user cannot read is never dumpable, so its user cannot trace it.
 install: all
 	install -d $(DESTDIR)$(sbindir) $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir)/postern $(DESTDIR)$(sysconfdir)/postern $(DESTDIR)$(docdir)
 	install -m 755 $(B)/bin/postern $(DESTDIR)$(sbindir)/postern
 	$(if $(CLI_SENDMAIL),install -m 755 $(B)/bin/sendmail $(DESTDIR)$(sbindir)/sendmail)
 	$(if $(CLI_SENDMAIL),ln -sfn ../sbin/sendmail $(DESTDIR)$(bindir)/mailq; ln -sfn ../sbin/sendmail $(DESTDIR)$(bindir)/newaliases)
-	# 0711: a program that its user cannot read is never dumpable, so its user cannot trace it.
 	$(foreach p,$(PROGRAMS),install -m $(if $(filter delivery,$p),711,755) $(B)/libexec/postern/$p $(DESTDIR)$(libexecdir)/postern/$p;)
 	for m in docs/man/*.[1-8]; do [ ! -f "$$m" ] || install -D -m 644 "$$m" "$(DESTDIR)$(mandir)/man$${m##*.}/$${m##*/}"; done
-	for f in README.md LICENSE; do [ ! -f $$f ] || install -m 644 $$f $(DESTDIR)$(docdir)/$$f; done
+	install -m 644 README.md LICENSE docs/log.md $(DESTDIR)$(docdir)
+	install -D -m 644 etc/fail2ban/filter.d/postern.conf $(DESTDIR)$(docdir)/fail2ban/filter.d/postern.conf
 	[ ! -f etc/postern.conf ] || install -m 644 etc/postern.conf $(DESTDIR)$(docdir)/postern.conf.sample
 	[ ! -f etc/postern.conf ] || [ -e $(DESTDIR)$(sysconfdir)/postern/postern.conf ] || \
 		install -m 644 etc/postern.conf $(DESTDIR)$(sysconfdir)/postern/postern.conf

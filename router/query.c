@@ -89,6 +89,27 @@ query_table(struct query *q, const char *path, bool *has_failed)
 	return t;
 }
 
+/* "ann"@x.example is ann@x.example: quotes go where they are not needed. Not around what was once a way to write a route,
+ * which the next server might take for one.                                                RFC 5321 4.1.2 */
+static struct span
+without_quotes(struct query *q, struct span local)
+{
+	struct span plain;
+	char *s;
+	size_t n = 0;
+
+	if (local.n < 3 || local.p[0] != '"' || local.p[local.n - 1] != '"')
+		return local;
+	s = arena_alloc(q->a, local.n);
+	for (size_t i = 1; i < local.n - 1; i++) {
+		if (local.p[i] == '\\' && i + 2 < local.n)
+			i++;
+		s[n++] = local.p[i];
+	}
+	plain = span_make(s, n);
+	return addr_is_dot_string(plain) && span_chr(plain, '%') < 0 && span_chr(plain, '!') < 0 ? plain : local;
+}
+
 bool
 query_set_address(struct query *q, struct span address)
 {
@@ -99,7 +120,9 @@ query_set_address(struct query *q, struct span address)
 		query_reject(q, 553, "5.1.3", "Address is not valid");
 		return false;
 	}
-	q->local = span_sub(address, 0, (size_t)at);
+	q->local = without_quotes(q, span_sub(address, 0, (size_t)at));
+	if (q->local.n < (size_t)at)
+		q->address = query_join(q, q->local, span_sub(address, (size_t)at + 1, SIZE_MAX));
 	return true;
 }
 

@@ -277,14 +277,6 @@ by_remote(struct query *q)
 		hop_deliver_by_mx(q);
 }
 
-static bool
-is_postmaster(struct span address)
-{
-	ptrdiff_t at = span_rchr(address, '@');
-
-	return span_ieq(at < 0 ? address : span_sub(address, 0, (size_t)at), SPAN("postmaster"));
-}
-
 /* The current address. */
 static void
 decide(struct query *q)
@@ -309,17 +301,18 @@ resolve_decide(const struct conf *conf, const struct tables *tables, const struc
 {
 	struct span address = question->address;
 	struct query q = { .conf = conf, .tables = tables, .a = a, .explain = explain, .sender = question->sender, .out = out,
-			   .is_postmaster = is_postmaster(address), .skip_aliases = question->skip_aliases };
+			   .skip_aliases = question->skip_aliases };
 
 	memset(out, 0, sizeof(*out));
 	out->esc = "";
-	if (q.is_postmaster && span_chr(address, '@') < 0) {
+	if (span_ieq(address, SPAN("postmaster"))) {
 		address = postmaster_address(&q);
-		q.is_redirected = true;
+		q.is_postmaster = q.is_redirected = true;
 		explain_say(explain, "postmaster without domain: %.*s", SPAN_ARG(address));
 	}
 	if (!query_set_address(&q, address))
 		return;
+	q.is_postmaster = q.is_postmaster || span_ieq(q.local, SPAN("postmaster"));
 	out->is_ours = q.is_redirected;
 	decide(&q);
 	out->is_domain_wide = out->is_domain_wide && !q.is_redirected && !aliases_exist(&q) && conf->transport[0] == '\0';

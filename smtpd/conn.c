@@ -54,6 +54,8 @@ on_reject(void *arg, const struct session_reject *r)
 		log_kv(&ev, "from", r->sender);
 	if (r->rcpt.n > 0)
 		log_kv(&ev, "to", r->rcpt);
+	if (r->said.n > 0)
+		log_kv(&ev, "said", r->said);
 	log_kv(&ev, "reply", r->reply);
 	log_end(&ev);
 }

@@ -34,14 +34,15 @@ sample_row(const struct conf_row *row, const char *indent, const char *comment, 
 	buf_clear(&front);
 }
 
-/* Each line of the example behind "#". */
+/* Each line of the example behind "#", but for the first of listen: a server without a port takes no mail. */
 static void
-sample_example(const char *example, struct buf *out)
+sample_example(const struct conf_group *g, struct buf *out)
 {
-	struct span all = span_of(example), line;
+	struct span all = span_of(g->example), line;
+	bool is_active = strcmp(g->name, "listen") == 0;
 
-	while (span_next(&all, '\n', &line)) {
-		buf_puts(out, "#");
+	for (; span_next(&all, '\n', &line); is_active = false) {
+		buf_puts(out, is_active ? "" : "#");
 		buf_put_span(out, line);
 		buf_putc(out, '\n');
 	}
@@ -57,7 +58,7 @@ sample_group(const struct conf_group *g, struct buf *out)
 	buf_putc(out, '\n');
 	doc_wrap(span_of(g->help), "# ", SAMPLE_WIDTH, out);
 	if (is_block && g->example != NULL)
-		sample_example(g->example, out);
+		sample_example(g, out);
 	buf_printf(out, is_block ? "#%s \"TITLE\" {\n" : "%s {\n", g->name);
 	for (size_t i = 0; i < count; i++) {
 		if (row[i].group == g)

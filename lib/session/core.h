@@ -20,7 +20,7 @@ enum step {
 	STEP_CLOSE  /* answered, and the connection ends */
 };
 
-enum command_flag { COMMAND_SYNC = 1, COMMAND_JUNK = 2, COMMAND_ALONE = 4 };
+enum command_flag { COMMAND_SYNC = 1, COMMAND_JUNK = 2, COMMAND_ALONE = 4, COMMAND_SAID = 8 };
 
 struct command {
 	struct span verb;

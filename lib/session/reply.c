@@ -21,6 +21,8 @@ log_reject(struct session *s, struct span line)
 		if (s->txn->pending.n > 0)
 			r.rcpt = span_sub(buf_span(&s->txn->pending), 0, s->txn->pending_addr_len);
 	}
+	if (r.rcpt.n == 0)
+		r.said = s->said;
 	s->ops->on_reject(s->arg, &r);
 }
 

@@ -24,6 +24,7 @@ enum { OUT_LIMIT = 1 << 20 }; /* SESSION_OUT_MAX and the longest answer to one r
 #define SYNC COMMAND_SYNC
 #define JUNK COMMAND_JUNK
 #define ALONE COMMAND_ALONE
+#define SAID COMMAND_SAID
 static const struct command commands[] = {
 #define CMD(verb, handler, legal, line, flags, rfc) \
 	{ { (verb), sizeof(verb) - 1 }, (verb), handler, legal, line, flags },
@@ -35,6 +36,7 @@ static const struct command commands[] = {
 #undef SYNC
 #undef JUNK
 #undef ALONE
+#undef SAID
 
 /* ---- state ---- */
 
@@ -231,6 +233,7 @@ run_command(struct session *s, struct span line, bool is_last)
 	line_split(line, &verb, &args);
 	c = find_command(verb);
 	s->stage = c != NULL ? c->name : "COMMAND";
+	s->said = c != NULL && (c->flags & COMMAND_SAID) != 0 ? args : SPAN_NONE;
 	if (line.n + 2 > (c != NULL ? c->line_max : 512))
 		return session_reply_error(s, E_TOOLONG);
 	if (c == NULL)
@@ -292,6 +295,7 @@ take_line(struct session *s, struct span in)
 		break;
 	case LINE_WHOLE:
 		session_step_done(s, run_command(s, line, used == in.n));
+		s->said = SPAN_NONE;
 		break;
 	case LINE_BAD_BYTE:
 		session_step_done(s, session_reply(s, 500, "5.5.2", "CR or NUL in a command"));

@@ -83,6 +83,7 @@ struct session_reject {
 	const char *stage;        /* command, "CONNECT" or "MESSAGE" */
 	struct span reply;        /* without CRLF */
 	struct span sender, rcpt; /* empty: none */
+	struct span said;         /* argument of the command where no rcpt tells more; may be anything */
 };
 
 /* What the session asks of its owner. No function may call back into the session. */
@@ -123,6 +124,7 @@ struct session {
 	char *helo;                /* argument of EHLO or HELO, NULL before */
 	struct session_txn *txn;   /* from MAIL to session_end_txn() */
 	const char *stage;         /* the command at work, for the log */
+	struct span said;          /* its argument, while its handler runs */
 	uint64_t chunk_left;       /* bytes of a BDAT chunk still to be read */
 	int chunk_error;           /* E_*: the chunk is read and refused */
 	uint64_t content_since_ms; /* beginning of DATA or of the first chunk */

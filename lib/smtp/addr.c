@@ -146,6 +146,12 @@ dot_string_length(struct span in)
 	return i > 0 && in.p[i - 1] == '.' ? 0 : i;
 }
 
+bool
+addr_is_dot_string(struct span local)
+{
+	return local.n > 0 && dot_string_length(local) == local.n;
+}
+
 static size_t
 quoted_string_length(struct span in)
 {

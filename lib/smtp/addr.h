@@ -33,6 +33,8 @@ int addr_parse_mailbox(struct span in, struct smtp_addr *out) MUST_CHECK;
  * errors as above */
 int addr_parse_path(struct span *in, struct smtp_addr *out) MUST_CHECK;
 
+/* Is this a local part that stands without quotes?                                         RFC 5321 4.1.2 Dot-string */
+bool addr_is_dot_string(struct span local);
 /* Is this a host name of letters, digits and hyphens, or, if utf8_ok, of U-labels?          RFC 5321 4.1.2 Domain */
 bool addr_is_domain(struct span s, bool utf8_ok);
 /* Is this "[192.0.2.1]" or "[IPv6:2001:db8::1]"?                                            RFC 5321 4.1.3 */

@@ -116,7 +116,10 @@ on_reject(void *arg, const struct session_reject *r)
 {
 	struct driver *d = arg;
 
-	buf_printf(&d->rejects, "%s %.*s\n", r->stage, SPAN_ARG(r->reply));
+	buf_printf(&d->rejects, "%s %.*s", r->stage, SPAN_ARG(r->reply));
+	if (r->said.n > 0)
+		buf_printf(&d->rejects, " [%.*s]", SPAN_ARG(r->said));
+	buf_putc(&d->rejects, '\n');
 }
 
 static void

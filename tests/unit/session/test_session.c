@@ -190,8 +190,11 @@ START_TEST(refusals_are_logged_once)
 {
 	struct driver d;
 
-	run(&d, "WHAT\r\n" HI "MAIL FROM:<a@b>\r\nRCPT TO:<nouser@d>\r\nDATA\r\n", 0, false);
-	UNIT_EQ(buf_span(&d.rejects), "COMMAND 500 5.5.2 Command not recognized\nRCPT 550 5.1.1 No such user here\n"
+	run(&d, "WHAT secret\r\nAUTH PLAIN secret\r\n" HI "MAIL FROM:<a@@b>\r\nMAIL FROM:<a@b>\r\nRCPT TO:<nouser@d>\r\n"
+		"RCPT TO:<no user> X\r\nDATA\r\n", 0, false);
+	UNIT_EQ(buf_span(&d.rejects), "COMMAND 500 5.5.2 Command not recognized\nAUTH 502 5.5.1 Command not offered here\n"
+		"MAIL 553 5.1.7 Sender address is not valid [FROM:<a@@b>]\nRCPT 550 5.1.1 No such user here\n"
+		"RCPT 553 5.1.3 Address is not valid [TO:<no user> X]\n"
 		"DATA 503 5.5.1 Sender is given; send RCPT, none was accepted so far\n");
 	driver_clear(&d);
 }
