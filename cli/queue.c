@@ -41,6 +41,7 @@ static const char *const filters[] = { "sender", "rcpt", "domain", "site", "stat
 struct listing {
 	bool is_json;
 	bool is_cat;
+	bool is_show;           /* more of each recipient */
 	uint64_t items;
 };
 
@@ -77,8 +78,22 @@ size_text(json_int_t bytes, char *out, size_t n)
 	return out;
 }
 
+/* What `show` tells beyond the list. */
 static void
-print_rcpt(const json_t *rcpt)
+print_way(const json_t *rcpt)
+{
+	const char *original = text_of(rcpt, "original_address"), *site = text_of(rcpt, "site");
+
+	if (*original != '\0')
+		printf("        was written to %s\n", original);
+	printf("        %s", text_of(rcpt, "state"));
+	if (*site != '\0')
+		printf(", site %s", site);
+	printf("\n");
+}
+
+static void
+print_rcpt(const json_t *rcpt, bool is_show)
 {
 	json_int_t attempts = json_integer_value(json_object_get(rcpt, "attempts"));
 	json_int_t due = json_integer_value(json_object_get(rcpt, "next_due"));
@@ -91,12 +106,14 @@ print_rcpt(const json_t *rcpt)
 	if (due > 0)
 		printf("  next %s", time_text(due, when, sizeof(when)));
 	printf("\n");
+	if (is_show)
+		print_way(rcpt);
 	if (*reason != '\0')
 		printf("        %s\n", reason);
 }
 
 static void
-print_message(const json_t *m)
+print_message(const json_t *m, bool is_show)
 {
 	char when[32], size[16];
 	const char *sender = text_of(m, "sender");
@@ -109,7 +126,7 @@ print_message(const json_t *m)
 	       time_text(json_integer_value(json_object_get(m, "arrival_time")), when, sizeof(when)),
 	       *sender != '\0' ? sender : "<>");
 	json_array_foreach(json_object_get(m, "recipients"), i, rcpt)
-		print_rcpt(rcpt);
+		print_rcpt(rcpt, is_show);
 }
 
 static int
@@ -129,7 +146,7 @@ on_item(void *arg, const struct admin_answer *a)
 			fprintf(stderr, "postern: the server is of another version; restart it\n");
 			return EX_PROTOCOL;
 		}
-		print_message(m);
+		print_message(m, l->is_show);
 		json_decref(m);
 	}
 	return ferror(stdout) ? EX_IOERR : 0;
@@ -151,7 +168,7 @@ print_end(size_t v, const struct listing *l, const struct admin_answer *done)
 	if (verbs[v].past != NULL)
 		printf("%llu message%s, %llu recipient%s %s\n", m, plural(m), r, plural(r), verbs[v].past);
 	else if (verbs[v].verb == QUEUE_LIST && l->items == 0)
-		printf("No message.\n");
+		printf("No message in the queue.\n");
 	else if (verbs[v].verb == QUEUE_LIST)
 		printf("%llu message%s, %llu recipient%s\n", m, plural(m), r, plural(r));
 }
@@ -235,6 +252,7 @@ cmd_queue(const struct cli *cli, int argc, char **argv)
 	}
 	r.verb = (uint8_t)verbs[v].verb;
 	l.is_cat = verbs[v].verb == QUEUE_CAT;
+	l.is_show = verbs[v].verb == QUEUE_SHOW;
 	buf_init(&args, ADMIN_REQUEST_MAX - 64);
 	if ((x = parse_words(argc, argv, &r, &l, &args)) == 0 && verbs[v].needs_what && args.n == 0) {
 		fprintf(stderr, "postern: `queue %s` needs queue ids or filters, for example sender=*@example.org\n", verbs[v].name);

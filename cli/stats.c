@@ -44,24 +44,34 @@ stats_fetch(const struct cli *cli, json_t **out)
 	return x;
 }
 
-/* Leaves as NAME VALUE lines; `sep` joins the levels. */
+const json_t *
+stats_number(const json_t *all, const char *path)
+{
+	struct span rest = span_of(path), key;
+
+	while (all != NULL && span_next(&rest, '.', &key))
+		all = json_object_getn(all, key.p, key.n);
+	return json_is_integer(all) ? all : NULL;
+}
+
+/* Leaves as NAME VALUE lines. */
 static void
-print_leaves(const json_t *o, const char *prefix, char sep, const char *lead)
+print_leaves(const json_t *o, const char *prefix)
 {
 	char name[256];
 	const char *key;
 	json_t *v;
 
 	json_object_foreach((json_t *)(uintptr_t)o, key, v) {
-		snprintf(name, sizeof(name), "%s%s%s", prefix, *prefix ? (char[]){ sep, '\0' } : "", key);
+		snprintf(name, sizeof(name), "%s%s%s", prefix, *prefix ? "." : "", key);
 		if (json_is_object(v))
-			print_leaves(v, name, sep, lead);
+			print_leaves(v, name);
 		else if (json_is_integer(v))
-			printf("%s%s %lld\n", lead, name, (long long)json_integer_value(v));
+			printf("%s %lld\n", name, (long long)json_integer_value(v));
 		else if (json_is_real(v))
-			printf("%s%s %g\n", lead, name, json_real_value(v));
-		else if (json_is_string(v) && sep == '.')
-			printf("%s%s %s\n", lead, name, json_string_value(v));
+			printf("%s %g\n", name, json_real_value(v));
+		else if (json_is_string(v))
+			printf("%s %s\n", name, json_string_value(v));
 	}
 }
 
@@ -81,9 +91,9 @@ cmd_stats(const struct cli *cli, int argc, char **argv)
 			json_dumpf(all, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
 			putchar('\n');
 		} else if (*form) {
-			print_leaves(all, "", '_', "postern_");
+			metrics_print(all);
 		} else {
-			print_leaves(all, "", '.', "");
+			print_leaves(all, "");
 		}
 	}
 	json_decref(all);

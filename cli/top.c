@@ -29,27 +29,44 @@ on_signal(int sig)
 	is_ended = 1;
 }
 
-/* Counters as "name value (+n/s)". Gauges of the queue have no rate. */
-static void
-print_level(const json_t *now, const json_t *before, double seconds, const char *prefix)
-{
-	char name[256];
-	const char *key;
-	json_t *v;
+/* What is shown, two to a line, so that all fits on a terminal of 24 lines. NULL: nothing. */
+static const struct shown {
+	const char *label, *path;
+	bool is_gauge;          /* has no rate */
+} shown[][2] = {
+	{ { "clients", "smtpd.sessions", true }, { "sessions out", "delivery.sessions", true } },
+	{ { "connections", "smtpd.connections", false }, { "delivered", "delivery.delivered", false } },
+	{ { "messages in", "smtpd.messages", false }, { "deferred", "delivery.deferred", false } },
+	{ { "queued messages", "queue.messages", true }, { "bounced", "delivery.bounced", false } },
+	{ { "queued recipients", "queue.recipients", true }, { "expired", "delivery.expired", false } },
+	{ { " of them deferred", "queue.deferred", true }, { "reports", "delivery.reports", false } },
+	{ { " of them held", "queue.held", true }, { "syncs", "spool.syncs", false } },
+	{ { "queued bytes", "queue.bytes", true }, { "free bytes", "spool.free_bytes", true } },
+};
 
-	json_object_foreach((json_t *)(uintptr_t)now, key, v) {
-		const json_t *old = before != NULL ? json_object_get(before, key) : NULL;
-		snprintf(name, sizeof(name), "%s%s%s", prefix, *prefix ? "." : "", key);
-		if (json_is_object(v)) {
-			print_level(v, old, seconds, name);
-		} else if (json_is_integer(v)) {
-			printf("  %-36s %14lld", name, (long long)json_integer_value(v));
-			json_int_t diff = old != NULL ? json_integer_value(v) - json_integer_value(old) : 0;
-			if (diff != 0 && seconds > 0)
-				printf("  %+.0f/s", (double)diff / seconds);
-			printf("\n");
-		}
+static void
+print_one(const struct shown *what, const json_t *now, const json_t *before, double seconds)
+{
+	const json_t *v = stats_number(now, what->path), *old = before != NULL ? stats_number(before, what->path) : NULL;
+	char rate[32] = "";
+
+	if (v != NULL && old != NULL && !what->is_gauge && seconds > 0)
+		snprintf(rate, sizeof(rate), "%.0f/s", (double)(json_integer_value(v) - json_integer_value(old)) / seconds);
+	printf("  %-17s %12lld %7s", what->label, v != NULL ? (long long)json_integer_value(v) : 0, rate);
+}
+
+static void
+print_numbers(const json_t *now, const json_t *before, double seconds)
+{
+	const json_t *open = stats_number(now, "spool.intake_open");
+
+	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
+		print_one(&shown[i][0], now, before, seconds);
+		print_one(&shown[i][1], now, before, seconds);
+		printf("\n");
 	}
+	if (open != NULL && json_integer_value(open) == 0)
+		printf("  NO NEW MAIL IS TAKEN: the disk is full or fails; see the log\n");
 }
 
 static long
@@ -138,7 +155,7 @@ draw(const struct cli *cli, const json_t *now, const json_t *before, double seco
 		printf("\033[H\033[2J");
 	strftime(when, sizeof(when), "%H:%M:%S", localtime_r(&t, &tm));
 	printf("postern %s  %s%s\n\n", cli->conf->hostname, when, is_screen ? "  (Ctrl-C ends)" : "");
-	print_level(now, before, seconds, "");
+	print_numbers(now, before, seconds);
 	print_processes(cli);
 	fflush(stdout);
 }

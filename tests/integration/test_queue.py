@@ -81,6 +81,7 @@ def test_a_bad_filter_is_named(waiting, word):
 
 def test_show_and_cat(waiting):
     shown = waiting.postern("queue", "show", waiting.qids[1]).stdout
+    assert "        deferred, site [127.0.0.1]:" in shown
     assert waiting.qids[1] in shown and "w@other.example" in shown and "450 4.2.1 mailbox busy" in shown
     raw = subprocess.run([program("postern"), "queue", "cat", waiting.qids[1], "-c", waiting.conf_path],
                          stdout=subprocess.PIPE, check=True, timeout=20).stdout
