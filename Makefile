@@ -266,7 +266,7 @@ endif
 
 # --- what people call ---------------------------------------------------------------------------
 
-SUBMAKE  = +$(MAKE) --no-print-directory MODE=$(MODE)
+SUBMAKE  = +@$(MAKE) --no-print-directory MODE=$(MODE)
 FUZZMAKE = $(MAKE) --no-print-directory MODE=fuzz fuzzers
 
 .PHONY: run check check-system torture bench install uninstall lint format fuzz clean help
@@ -276,7 +276,7 @@ run:
 	@exec $(B)/bin/postern run -c etc/quickstart.conf
 
 check:
-	@scripts/deps build test
+	@scripts/deps build test $(if $(filter release debug,$(MODE)),fuzz)
 	@scripts/peers || true
 	$(SUBMAKE) all tests
 	+$(if $(filter release debug,$(MODE)),@! command -v clang >/dev/null || $(FUZZMAKE))

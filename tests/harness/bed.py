@@ -21,7 +21,7 @@ from .smtp import Smtp
 class Bed:
     def __init__(self, conf=None, workers=1):
         self.port = free_port()
-        self.dir = tempfile.mkdtemp(prefix="postern-bed-", dir="/tmp")
+        self.dir = tempfile.mkdtemp(prefix="postern-bed-")
         self.conf = merge({"hostname": "mx.test.example", "log": {"level": "debug"}}, conf or {})
         path = os.path.join(self.dir, "postern.conf")
         with open(path, "w") as f:
@@ -72,6 +72,10 @@ class Bed:
         self.process.stdin.write(text + "\n")
         self.process.stdin.flush()
         self.wait("^done " + re.escape(text) + "$", begin=begin)
+
+    def settle(self):
+        """Wait until all that was said so far is read."""
+        self.order("settle")
 
     def find(self, pattern, begin=0):
         return [x for x in list(self.lines)[begin:] if re.search(pattern, x)]

@@ -46,7 +46,7 @@ class DeliveryBed(Bed):
 
     def __init__(self, conf=None, bases=None, kind=None):
         self.port = None
-        self.dir = tempfile.mkdtemp(prefix="postern-bed-", dir="/tmp")
+        self.dir = tempfile.mkdtemp(prefix="postern-bed-")
         os.chmod(self.dir, 0o755)
         self.conf = merge({"hostname": "me.test.example", "log": {"level": "debug"}}, conf or {})
         self.conf_path = os.path.join(self.dir, "postern.conf")

@@ -59,7 +59,7 @@ class Peer:
 
     def __init__(self):
         need(self.name, self.is_root_needed)
-        self.dir = tempfile.mkdtemp(prefix=f"postern-test-{self.name}-", dir="/tmp")
+        self.dir = tempfile.mkdtemp(prefix=f"postern-test-{self.name}-")
         os.chmod(self.dir, 0o755)
         self.port = free_port()
         self.process = None

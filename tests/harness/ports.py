@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: ISC
 """Free ports of the loopback, below the range from which the kernel takes ports for outgoing connections.
 
-A port that was handed out stays reserved for this process (a lock file), so that test runs beside each other never meet.
+A port that was handed out stays reserved for this process by a socket with a name of its own in the abstract namespace,
+which is per network like the ports are and leaves nothing behind: test runs beside each other never meet.
 """
-import fcntl
-import os
 import random
 import socket
 
 FIRST, LAST = 10000, 32000
-LOCK_DIR = "/tmp/postern-test-ports"
 _held = {}
 
 
@@ -28,31 +26,35 @@ def _is_free(port):
     return True
 
 
+def _reserve(port):
+    """The socket that holds it, or None: another process does."""
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        s.bind(f"\0postern-test-port-{port}")
+    except OSError:
+        s.close()
+        return None
+    return s
+
+
 def free_port():
     """A port nobody uses, for TCP and UDP, IPv4 and IPv6."""
-    os.makedirs(LOCK_DIR, mode=0o1777, exist_ok=True)
     for _ in range(2000):
         port = random.randint(FIRST, LAST)
         if port in _held:
             continue
-        try:
-            fd = os.open(f"{LOCK_DIR}/{port}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError:
-            continue                # another user's lock
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(fd)
+        holder = _reserve(port)
+        if holder is None:
             continue
         if _is_free(port):
-            _held[port] = fd
+            _held[port] = holder
             return port
-        os.close(fd)
+        holder.close()
     raise RuntimeError("no free port")
 
 
 def give_back(port):
     """The port may be handed out again."""
-    fd = _held.pop(port, None)
-    if fd is not None:
-        os.close(fd)
+    holder = _held.pop(port, None)
+    if holder is not None:
+        holder.close()

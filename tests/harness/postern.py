@@ -134,7 +134,7 @@ class Postern:
 
     def __init__(self, conf=None, extra="", mailboxes=("user", "b"), env=None, start=True, command=None, libexec=None,
                  prefix=(), user=None, keep=False):
-        self.dir = tempfile.mkdtemp(prefix="postern-test-", dir="/tmp")
+        self.dir = tempfile.mkdtemp(prefix="postern-test-")
         os.chmod(self.dir, 0o755)
         self.port = free_port()
         self.spool, self.run_dir = self.path("spool"), self.path("run")
@@ -373,9 +373,15 @@ class Postern:
         return Smtp(kw.pop("port", self.port), kw.pop("host", self.address), **kw)
 
     def postern(self, *args, check=True, timeout=20, input=None):
-        """Run `postern ARGS -c FILE`; a CompletedProcess with text output."""
-        done = subprocess.run([program("postern"), *args, "-c", self.conf_path], text=True, capture_output=True,
-                              timeout=timeout * SLOW, input=input)
+        """Run `postern ARGS -c FILE`; a CompletedProcess with text output. check: it must succeed, in the end."""
+        end = time.monotonic() + timeout * SLOW
+        while True:
+            done = subprocess.run([program("postern"), *args, "-c", self.conf_path], text=True, capture_output=True,
+                                  timeout=timeout * SLOW, input=input)
+            # "... is starting; try again in a moment"
+            if not check or done.returncode != os.EX_TEMPFAIL or time.monotonic() > end:
+                break
+            time.sleep(0.1)
         if check and done.returncode != 0:
             raise AssertionError(f"postern {' '.join(args)}: status {done.returncode}\n{done.stdout}{done.stderr}")
         return done

@@ -12,7 +12,7 @@ STAND_INS = ("smtpd", "router", "qmgr", "delivery", "control")
 
 def make_stub():
     """Path of a new folder for Postern(libexec=...); the caller removes it."""
-    folder = tempfile.mkdtemp(prefix="postern-test-", dir="/tmp")
+    folder = tempfile.mkdtemp(prefix="postern-test-")
     os.chmod(folder, 0o755)
     for name in ("master", "logd"):
         shutil.copy(program(name), folder)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -111,15 +112,15 @@ def test_file_that_is_not_there_is_named():
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
 def test_unreadable_file_is_named(conf):
-    path = conf()
-    os.chmod(path, 0o600)
-    for folder in (os.path.dirname(path), os.path.dirname(os.path.dirname(path))):
+    with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-    binary = shutil.copy(program("postern"), "/tmp/postern-test-cli-%d" % os.getpid())
-    try:
-        done = run("check", "-c", path, binary=binary, user=65534, group=65534, extra_groups=[])
-    finally:
-        os.unlink(binary)
+        path = shutil.copy(conf(), folder)
+        binary = shutil.copy(program("postern"), folder)
+        as_nobody = dict(binary=binary, user=65534, group=65534, extra_groups=[])
+        os.chmod(path, 0o644)
+        assert run("check", "-c", path, **as_nobody).returncode == 0
+        os.chmod(path, 0o600)
+        done = run("check", "-c", path, **as_nobody)
     assert done.returncode == CONFIG and "postern.conf: Permission denied; make it readable for the server\n" in done.stderr
 
 

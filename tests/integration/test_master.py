@@ -576,7 +576,7 @@ def test_daemon_answers_when_it_is_ready(make, stub, background):
     background.append(pid)
     assert banner(server.port).startswith("220 ")
     assert os.readlink(f"/proc/{pid}/fd/2") == "/dev/null" and os.getsid(pid) == pid
-    assert " ready version=" in open(server.path("postern.log")).read()
+    wait_until(lambda: " ready version=" in open(server.path("postern.log")).read(), 10, "log line")
 
 
 def test_daemon_answers_why_it_does_not_start(make, stub):

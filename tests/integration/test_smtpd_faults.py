@@ -259,6 +259,7 @@ def test_verdicts_are_kept_until_the_tables_change(make_bed):
         c.mail("a@client.example")
         c.rcpt(rcpt, code=code)
         c.expect("RSET", 250)
+        bed.settle()
         return len(bed.find("^check ", begin))
 
     assert asked("b@local.example") == 1

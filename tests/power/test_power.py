@@ -55,7 +55,7 @@ class Disk:
     """An ext4 file system on a logged disk."""
 
     def __init__(self):
-        self.dir = tempfile.mkdtemp(prefix="postern-power-", dir="/tmp")
+        self.dir = tempfile.mkdtemp(prefix="postern-power-")
         os.chmod(self.dir, 0o755)
         for d in ("real", "fuse", "mnt", "cut"):
             os.mkdir(f"{self.dir}/{d}")

@@ -52,7 +52,7 @@ def world():
         pytest.skip(f"MODE={MODE} relaxes the sandbox (docs/testing.md)")
     if not os.path.exists(PROBE):
         pytest.fail(f"{PROBE} is not built: make tests")
-    folder = tempfile.mkdtemp(prefix="postern-test-", dir="/tmp")
+    folder = tempfile.mkdtemp(prefix="postern-test-")
     os.chmod(folder, 0o755)
     for name in ("work", "empty"):
         os.mkdir(os.path.join(folder, name))

@@ -3,8 +3,12 @@
  * What every unit test shares: running a Check suite, skipping with a reason, test data beside the project. */
 
 /* System */
+#include <errno.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 /* this program */
 #include "tests/unit/unit.h"
@@ -51,6 +55,31 @@ unit_shared_file(const char *name)
 	snprintf(
 	    path, sizeof(path), "%s/%s", dir != NULL && *dir != '\0' ? dir : "../shared", name);
 	return access(path, R_OK) == 0 ? path : NULL;
+}
+
+void
+unit_folder_make(char *path_out, size_t size)
+{
+	const char *tmp = getenv("TMPDIR");
+	int n = snprintf(path_out, size, "%s/postern-unit-XXXXXX",
+	    tmp != NULL && *tmp != '\0' ? tmp : "/tmp");
+
+	ck_assert_msg(n > 0 && (size_t)n < size, "the path of TMPDIR is too long: %s", tmp);
+	ck_assert_msg(mkdtemp(path_out) != NULL, "%s: %s", path_out, strerror(errno));
+}
+
+static int
+remove_entry(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+	(void)st, (void)kind, (void)where;
+	return remove(path);
+}
+
+void
+unit_folder_remove(const char *path)
+{
+	ck_assert_msg(nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) == 0, "%s: %s", path,
+	    strerror(errno));
 }
 
 void

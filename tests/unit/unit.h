@@ -33,6 +33,10 @@ _Noreturn void unit_skip(const char *reason);
 /* A file of the test data beside the project ("vectors/psl.tsv"): $POSTERN_SHARED/NAME, else ../shared/NAME. NULL when
  * there is none, then the caller skips. Static storage. */
 const char *unit_shared_file(const char *name);
+/* A new, empty folder of this test's own, below $TMPDIR or /tmp; fails the test if there is none to be had. */
+void unit_folder_make(char *path_out, size_t size);
+/* Removes it with all that is in it. */
+void unit_folder_remove(const char *path);
 /* Fails with both texts when they differ; bytes, not C strings. */
 void unit_eq(struct span got, struct span want);
 #define UNIT_EQ(got, cstr) unit_eq((got), span_of(cstr))

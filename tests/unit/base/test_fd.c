@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Tests of lib/base/fd.c; in a folder of its own below $TMPDIR or /tmp. */
+ * Tests of lib/base/fd.c; in a folder of its own. */
 
 /* System */
 #include <errno.h>
@@ -23,10 +23,7 @@ static int dir = -1;
 static void
 setup(void)
 {
-	const char *tmp = getenv("TMPDIR");
-
-	snprintf(top, sizeof(top), "%s/postern-fd.XXXXXX", tmp != NULL ? tmp : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(top));
+	unit_folder_make(top, sizeof(top));
 	ck_assert_int_eq(chdir(top), 0);
 	ck_assert_int_eq(mkdir("in", 0700), 0);
 	ck_assert_int_eq(mkdir("in/sub", 0700), 0);
@@ -44,16 +41,9 @@ setup(void)
 static void
 teardown(void)
 {
-	static const char *const names[] = { "in/sub/file", "in/out", "in/absolute", "in/inside",
-		"in/loop", "in/magic", "in/new", "outside" };
-
 	fd_close(&dir);
-	for (size_t i = 0; i < UNIT_COUNT(names); i++)
-		unlink(names[i]);
-	rmdir("in/sub");
-	rmdir("in");
 	ck_assert_int_eq(chdir("/"), 0);
-	ck_assert_int_eq(rmdir(top), 0);
+	unit_folder_remove(top);
 }
 
 START_TEST(closes_once)

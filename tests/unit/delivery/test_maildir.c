@@ -64,14 +64,13 @@ __wrap_renameat2(int a, const char *from, int b, const char *to, unsigned flags)
 }
 
 
-static char base_path[64];
+static char base_path[128];
 static int base;
 
 static void
 make_base(void)
 {
-	snprintf(base_path, sizeof(base_path), "/tmp/postern-maildir-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(base_path));
+	unit_folder_make(base_path, sizeof(base_path));
 	base = open(base_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_ge(base, 0);
 	write_fault = fsync_fault = rename_fault = (struct fault){ 0, 0, 0 };
@@ -80,12 +79,9 @@ make_base(void)
 static void
 remove_base(void)
 {
-	char command[128];
-
 	fd_close(&base);
 	clock_fake_set(0, 0);
-	snprintf(command, sizeof(command), "rm -r %s", base_path);
-	ck_assert_int_eq(system(command), 0);
+	unit_folder_remove(base_path);
 }
 
 /* Entries of base/u/<part>; the name of the last. */

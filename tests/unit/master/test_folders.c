@@ -17,7 +17,7 @@
 #include "master/master.h"
 #include "tests/unit/unit.h"
 
-static char dir[] = "/tmp/postern-test-XXXXXX";
+static char dir[128];
 
 static char *
 below(const char *name)
@@ -108,28 +108,29 @@ START_TEST(holder_of_a_port_is_found)
 END_TEST
 
 static void
-clean(void)
+setup(void)
 {
-	char command[64];
+	unit_folder_make(dir, sizeof(dir));
+}
 
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	(void)!system(command);
+static void
+teardown(void)
+{
+	unit_folder_remove(dir);
 }
 
 int
 main(void)
 {
 	Suite *s = suite_create("folders");
-	int r;
+	TCase *tc = tcase_create("folders");
 
-	if (mkdtemp(dir) == NULL)
-		return 1;
-	UNIT_TEST(s, parents_are_made_open_and_the_folder_as_asked);
-	UNIT_TEST(s, folder_that_exists_is_left_as_it_is);
-	UNIT_TEST(s, file_in_the_way_is_an_error);
-	UNIT_TEST(s, path_too_long_is_an_error);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, parents_are_made_open_and_the_folder_as_asked);
+	tcase_add_test(tc, folder_that_exists_is_left_as_it_is);
+	tcase_add_test(tc, file_in_the_way_is_an_error);
+	tcase_add_test(tc, path_too_long_is_an_error);
+	suite_add_tcase(s, tc);
 	UNIT_TEST(s, holder_of_a_port_is_found);
-	r = unit_run(s);
-	clean();
-	return r;
+	return unit_run(s);
 }

@@ -90,30 +90,10 @@ void
 fix_init(struct fix *f)
 {
 	memset(f, 0, sizeof(*f));
-	snprintf(f->dir, sizeof(f->dir), "build/tmp-qmgr-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(f->dir));
+	unit_folder_make(f->dir, sizeof(f->dir));
 	f->segment_bytes = 1 << 20;
 	uv_loop_init(&f->loop);
 	f->timers = timer_set_new(&f->loop);
-}
-
-static void
-remove_all(const char *path)
-{
-	DIR *dir = opendir(path);
-	struct dirent *e;
-	char below[512];
-
-	while (dir != NULL && (e = readdir(dir)) != NULL) {
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		snprintf(below, sizeof(below), "%s/%s", path, e->d_name);
-		if (unlink(below) < 0)
-			remove_all(below);
-	}
-	if (dir != NULL)
-		closedir(dir);
-	rmdir(path);
 }
 
 void
@@ -126,7 +106,7 @@ fix_clear(struct fix *f)
 		;
 	uv_loop_close(&f->loop);
 	mem_free(f->got);
-	remove_all(f->dir);
+	unit_folder_remove(f->dir);
 }
 
 int

@@ -7,7 +7,7 @@
 #include "qmgr/spool/spool_int.h"
 #include "tests/unit/unit.h"
 
-/* A spool in a folder of its own below build/, with scheduling replaced by what a test wants done with each message. */
+/* A spool in a folder of its own, with scheduling replaced by what a test wants done with each message. */
 
 enum fix_policy {
 	FIX_KEEP,       /* nothing: recipients stay in memory, rows are given when asked for */
