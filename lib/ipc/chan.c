@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
  * Channels between processes: frames over a Unix stream socket, driven by uv_poll_t with our own sendmsg/recvmsg queue
- * (libuv's pipes take no descriptors for us and would break the order). Knows framing and permissions; what a message
- * means is its receiver's business. Runs in every process.
- *
- * Frame: u32 payload length, u16 type, u16 0x5054, payload. A descriptor travels with the first byte of its frame.
+ * (libuv's pipes take no descriptors for us and would break the order). What a frame looks like is frame.c's, what a
+ * message means its receiver's business. Runs in every process.
  */
 /* System */
 #include <errno.h>
@@ -21,9 +19,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ipc/chan.h"
+#include "ipc/frame.h"
 
-#define FRAME_MAGIC 0x5054
-#define FRAME_HEAD 8
 #define READ_BYTES (256 * 1024)
 #define HIGH_WATER (1024 * 1024)
 #define LOW_WATER (256 * 1024)
@@ -305,22 +302,6 @@ write_out(struct chan *c)
 	}
 }
 
-static void
-put_frame(struct buf *b, enum msg_type type, const void *msg)
-{
-	size_t at = b->n;
-
-	buf_put_u32(b, 0);
-	buf_put_u16(b, (uint16_t)type);
-	buf_put_u16(b, FRAME_MAGIC);
-	msg_encode(b, type, msg);
-	if (!b->is_failed) {
-		uint32_t n = (uint32_t)(b->n - at - FRAME_HEAD);
-		for (int i = 0; i < 4; i++)
-			b->p[at + (size_t)i] = (char)(n >> (8 * i));
-	}
-}
-
 void
 chan_send(struct chan *c, enum msg_type type, const void *msg)
 {
@@ -345,7 +326,7 @@ chan_send(struct chan *c, enum msg_type type, const void *msg)
 		c->out_fds[c->out_fd_count++] =
 			(struct out_fd){ c->sent_abs + (c->out.n - c->out_head), fd };
 	}
-	put_frame(&c->out, type, msg);
+	frame_put(&c->out, type, msg);
 	if (c->out.is_failed) {
 		log_warn("queue to %s is over %u bytes: channel closed", proc_info(c->kind)->name, QUEUE_MAX);
 		die(c, E_NOMEM);
@@ -413,37 +394,6 @@ on_prepare(uv_prepare_t *h)
 
 /* ---- reading ---- */
 
-static uint32_t
-frame_len(const char *p)
-{
-	const unsigned char *u = (const unsigned char *)p;
-
-	return (uint32_t)u[0] | (uint32_t)u[1] << 8 | (uint32_t)u[2] << 16 | (uint32_t)u[3] << 24;
-}
-
-static unsigned
-frame_u16(const char *p)
-{
-	const unsigned char *u = (const unsigned char *)p;
-
-	return (unsigned)(u[0] | u[1] << 8);
-}
-
-/* Check a frame's head. Payload length, or E_CORRUPT. */
-static int
-check_head(const char *p, enum proc_id from, enum proc_id self, enum msg_type *type_out)
-{
-	uint32_t n = frame_len(p);
-	unsigned type = frame_u16(p + 4);
-
-	if (frame_u16(p + 6) != FRAME_MAGIC || !msg_is_allowed((enum msg_type)type, from, self))
-		return E_CORRUPT;
-	if (n > msg_info((enum msg_type)type)->max_bytes)
-		return E_CORRUPT;
-	*type_out = (enum msg_type)type;
-	return (int)n;
-}
-
 /* One whole frame. */
 static int
 dispatch(struct chan *c, enum msg_type type, struct span payload)
@@ -473,7 +423,7 @@ dispatch_all(struct chan *c, struct span bytes)
 	int n, r;
 
 	while (bytes.n - used >= FRAME_HEAD) {
-		if ((n = check_head(bytes.p + used, c->kind, c->set->self, &type)) < 0)
+		if ((n = frame_check_head(bytes.p + used, c->kind, c->set->self, &type)) < 0)
 			return n;
 		if (bytes.n - used - FRAME_HEAD < (size_t)n)
 			break;
@@ -487,39 +437,6 @@ dispatch_all(struct chan *c, struct span bytes)
 			break;
 	}
 	return (ssize_t)used;
-}
-
-/* recvmsg that keeps descriptors. Bytes, 0 at the end, -1 with errno. */
-static ssize_t
-receive(int fd, void *p, size_t n, int flags, int *fds, unsigned *count, unsigned max)
-{
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(4 * sizeof(int))];
-	} control;
-	struct iovec iov = { p, n };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
-			     .msg_controllen = sizeof(control.space) };
-	ssize_t r;
-
-	do
-		r = recvmsg(fd, &mh, flags | MSG_CMSG_CLOEXEC);
-	while (r < 0 && errno == EINTR);
-	if (r < 0)
-		return r;
-	for (struct cmsghdr *cm = CMSG_FIRSTHDR(&mh); cm != NULL; cm = CMSG_NXTHDR(&mh, cm)) {
-		if (cm->cmsg_level != SOL_SOCKET || cm->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t off = CMSG_LEN(0); off + sizeof(int) <= cm->cmsg_len; off += sizeof(int)) {
-			int got;
-			memcpy(&got, (char *)cm + off, sizeof(int));
-			if (*count < max)
-				fds[(*count)++] = got;
-			else
-				fd_close(&got);
-		}
-	}
-	return r;
 }
 
 /* Handle what was read into the shared buffer, or appended to the channel's own; keep the unfinished rest. */
@@ -554,7 +471,7 @@ take_bytes(struct chan *c, struct span bytes)
 static void
 read_ready(struct chan *c)
 {
-	ssize_t r = receive(c->fd, c->set->read_buf, READ_BYTES, MSG_DONTWAIT, c->in_fds, &c->in_fd_count, FDS_MAX);
+	ssize_t r = frame_receive(c->fd, c->set->read_buf, READ_BYTES, MSG_DONTWAIT, c->in_fds, &c->in_fd_count, FDS_MAX);
 
 	if (r < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return;
@@ -634,56 +551,4 @@ void
 chan_set_data(struct chan *c, void *data)
 {
 	c->data = data;
-}
-
-/* ---- blocking, before a loop exists ---- */
-
-static int
-read_exactly(int fd, char *p, size_t n, int *fds, unsigned *count)
-{
-	size_t got = 0;
-
-	while (got < n) {
-		ssize_t r = receive(fd, p + got, n - got, 0, fds, count, 1);
-		if (r < 0)
-			return err_from_errno(errno);
-		if (r == 0)
-			return E_CLOSED;
-		got += (size_t)r;
-	}
-	return 0;
-}
-
-int
-chan_read_blocking(int fd, enum proc_id from, enum proc_id self, struct buf *buf, enum msg_type *type_out,
-		   union msg_any *out)
-{
-	char head[FRAME_HEAD];
-	unsigned count = 0;
-	int got = -1, n, r;
-
-	if ((r = read_exactly(fd, head, sizeof(head), &got, &count)) < 0)
-		goto fail;
-	if ((n = r = check_head(head, from, self, type_out)) < 0)
-		goto fail;
-	buf_reset(buf);
-	char *room = buf_room(buf, (size_t)n + 1);
-	if (room == NULL) {
-		r = E_CORRUPT;
-		goto fail;
-	}
-	if ((r = read_exactly(fd, room, (size_t)n, &got, &count)) < 0)
-		goto fail;
-	buf_added(buf, (size_t)n);
-	if ((r = msg_decode(buf_span(buf), *type_out, out)) < 0)
-		goto fail;
-	if (msg_info(*type_out)->has_fd) {
-		r = count == 1 ? 0 : E_CORRUPT;
-		if (r == 0)
-			*msg_fd(*type_out, out) = got;
-		got = r == 0 ? -1 : got;
-	}
-fail:
-	fd_close(&got);
-	return r;
 }

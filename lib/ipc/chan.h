@@ -54,9 +54,4 @@ unsigned chan_slot(const struct chan *c);
 void *chan_data(const struct chan *c);          /* the owner's pointer, NULL at first */
 void chan_set_data(struct chan *c, void *data);
 
-/* Blocking use before a loop exists (start-up of a child): read one message from fd, waiting for it. The buffer keeps
- * the bytes; spans of out point into it. E_CLOSED, E_CORRUPT. */
-int chan_read_blocking(int fd, enum proc_id from, enum proc_id self, struct buf *buf, enum msg_type *type_out,
-		       union msg_any *out) MUST_CHECK;
-
 #endif

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "ipc/frame.h"
 #include "svc/core.h"
 #include "svc/priv.h"
 
@@ -83,7 +84,7 @@ start_read(struct svc *s)
 	}
 	buf_init(&buf, 8u * 1024 * 1024);
 	do {
-		if ((r = chan_read_blocking(MASTER_FD, PROC_MASTER, s->kind, &buf, &type, &msg)) < 0) {
+		if ((r = frame_read_blocking(MASTER_FD, PROC_MASTER, s->kind, &buf, &type, &msg)) < 0) {
 			if (r == E_CLOSED)
 				_exit(EXIT_FAILURE);
 			die_perm("started by hand, or by another version of master; run `postern run`");

@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "ipc/chan.h"
+#include "ipc/frame.h"
 /* this program */
 #include "tests/unit/unit.h"
 
@@ -277,13 +278,13 @@ START_TEST(blocking_read)
 	chan_send(c, MSG_START, &(struct msg_start){ 0 });
 	ck_assert(chan_flush(c));
 	buf_init(&buf, 65536);
-	ck_assert_int_eq(chan_read_blocking(fds[1], PROC_MASTER, PROC_QMGR, &buf, &type, &msg), 0);
+	ck_assert_int_eq(frame_read_blocking(fds[1], PROC_MASTER, PROC_QMGR, &buf, &type, &msg), 0);
 	ck_assert_int_eq(type, MSG_ROOT_DIR);
 	ck_assert_int_ge(msg.root_dir.fd, 0);
-	ck_assert_int_eq(chan_read_blocking(fds[1], PROC_MASTER, PROC_QMGR, &buf, &type, &msg), 0);
+	ck_assert_int_eq(frame_read_blocking(fds[1], PROC_MASTER, PROC_QMGR, &buf, &type, &msg), 0);
 	ck_assert_int_eq(type, MSG_START);
 	chan_free(&c);
-	ck_assert_int_eq(chan_read_blocking(fds[1], PROC_MASTER, PROC_QMGR, &buf, &type, &msg), E_CLOSED);
+	ck_assert_int_eq(frame_read_blocking(fds[1], PROC_MASTER, PROC_QMGR, &buf, &type, &msg), E_CLOSED);
 	buf_clear(&buf);
 }
 END_TEST
