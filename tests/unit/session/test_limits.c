@@ -139,6 +139,14 @@ static const struct {
 	{ "HELO ", 513, "220, 500 5.5.2" },
 	{ "MAIL FROM:<a@b> ", 1189, "220, 503 5.5.1" },
 	{ "MAIL FROM:<a@b> ", 1190, "220, 500 5.5.2" },
+	{ "RCPT TO:<a@b> ", 1070, "220, 503 5.5.1" },
+	{ "RCPT TO:<a@b> ", 1071, "220, 500 5.5.2" },
+	{ "EHLO ", 522, "220, 501 5.5.4" },
+	{ "EHLO ", 523, "220, 500 5.5.2" },
+	{ "VRFY ", 522, "220, 252 2.1.5" },
+	{ "VRFY ", 523, "220, 500 5.5.2" },
+	{ "RSET ", 512, "220, 501 5.5.4" },
+	{ "RSET ", 513, "220, 500 5.5.2" },
 	{ "x", 4096, "220, 500 5.5.2" },
 	{ "x", 4097, "220, 500 5.5.2" },
 	{ "x", 4098, "220, 500 5.5.2" },
@@ -250,6 +258,26 @@ START_TEST(loop_is_found_by_counting)
 		driver_feed(&d, SPAN("\r\nReceived: body\r\n.\r\n"), 0);
 		ck_assert_str_eq(summary(buf_span(&d.replies)),
 				 hops == 100 ? ENVELOPE_R ", 354, 250 2.0.0" : ENVELOPE_R ", 354, 554 5.4.6");
+		driver_clear(&d);
+	}
+}
+END_TEST
+
+START_TEST(header_limit_has_two_sides)
+{
+	for (unsigned more = 0; more < 2; more++) {
+		struct driver d;
+
+		driver_init(&d);
+		d.conf.header_size = 7 * 200;
+		driver_start(&d);
+		driver_feed(&d, SPAN(ENVELOPE "DATA\r\n"), 0);
+		/* One byte more. */
+		driver_feed(&d, more ? SPAN("X") : SPAN_NONE, 0);
+		feed_repeated(&d, "X: yz\r\n", 200);
+		driver_feed(&d, SPAN("\r\nbody\r\n.\r\n"), 0);
+		ck_assert_str_eq(summary(buf_span(&d.replies)),
+				 more ? ENVELOPE_R ", 354, 552 5.3.4" : ENVELOPE_R ", 354, 250 2.0.0");
 		driver_clear(&d);
 	}
 }
@@ -426,6 +454,7 @@ main(void)
 	UNIT_TEST(s, endless_message_is_cut);
 	UNIT_TEST(s, chunk_that_fails_ends_the_transaction);
 	UNIT_TEST(s, loop_is_found_by_counting);
+	UNIT_TEST(s, header_limit_has_two_sides);
 	UNIT_TEST(s, endless_header_is_refused);
 	UNIT_TEST(s, strangers_wait_where_they_must);
 	UNIT_TEST(s, submission_wants_authentication);
