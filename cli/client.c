@@ -73,6 +73,8 @@ exit_code(int code)
 		return EX_USAGE;
 	case E_NOTFOUND:
 		return EX_DATAERR;
+	case E_CONFIG:
+		return EX_CONFIG;
 	default:
 		return EX_SOFTWARE;
 	}

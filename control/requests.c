@@ -82,6 +82,21 @@ start_route(struct client *cl, const struct admin_request *r)
 }
 
 static void
+start_events(struct client *cl, const struct admin_request *r)
+{
+	struct chan *qmgr = svc_peer(cl->ctl->svc, PROC_QMGR, 0);
+
+	if (!cl->is_admin)
+		fail(cl, E_ACCESS, "only root and members of group postern may do this");
+	else if (qmgr == NULL)
+		fail(cl, E_PEERGONE, "the queue manager is starting; try again in a moment");
+	else if (r->kind == ADMIN_EVENTS)
+		chan_send(qmgr, MSG_EVENTS_READ, &(struct msg_events_read){ .req = cl->req, .serial = r->offset, .place = r->limit });
+	else
+		chan_send(qmgr, MSG_EVENTS_ACK, &(struct msg_events_ack){ .req = cl->req, .serial = r->offset, .place = r->limit });
+}
+
+static void
 start_stats(struct client *cl)
 {
 	static const enum proc_id kinds[] = { PROC_SMTPD, PROC_QMGR, PROC_ROUTER };
@@ -120,6 +135,10 @@ request_start(struct client *cl, const struct admin_request *r)
 	case ADMIN_TABLES:
 		chan_send(ctl->svc->master, MSG_TABLES_CHECK, &(struct msg_tables_check){ 0 });
 		done(cl, 0, "", 0, 0);
+		break;
+	case ADMIN_EVENTS:
+	case ADMIN_EVENTS_ACK:
+		start_events(cl, r);
 		break;
 	case ADMIN_KIND_COUNT:
 		fail(cl, E_SYNTAX, "unknown request");
@@ -195,6 +214,15 @@ smtpd_stats(struct client *cl, const struct msg_smtpd_stats *m)
 	buf_clear(&json);
 }
 
+static void
+events(struct client *cl, const struct msg_events_page *m)
+{
+	if (m->records.n > 0)
+		conn_answer(cl, &(struct admin_answer){ .kind = ADMIN_ITEM, .bytes = m->records });
+	conn_answer(cl, &(struct admin_answer){ .kind = ADMIN_DONE, .code = m->code, .messages = m->next, .recipients = m->place,
+						.bytes = m->text });
+}
+
 /* An answer to a request whose client is gone is dropped. */
 void
 request_on_msg(struct control *ctl, struct chan *c, enum msg_type type, union msg_any *msg)
@@ -203,6 +231,7 @@ request_on_msg(struct control *ctl, struct chan *c, enum msg_type type, union ms
 		       : type == MSG_QUEUE_DONE ? msg->queue_done.req
 		       : type == MSG_STATS	? msg->stats.req
 		       : type == MSG_SMTPD_STATS ? msg->smtpd_stats.req
+		       : type == MSG_EVENTS_PAGE ? msg->events_page.req
 		       : type == MSG_ROUTE_STEP ? msg->route_step.req
 		       : type == MSG_ROUTE_DONE ? msg->route_done.req
 						: 0;
@@ -217,6 +246,8 @@ request_on_msg(struct control *ctl, struct chan *c, enum msg_type type, union ms
 							.messages = msg->queue_done.messages,
 							.recipients = msg->queue_done.recipients,
 							.bytes = msg->queue_done.text });
+	else if (type == MSG_EVENTS_PAGE)
+		events(cl, &msg->events_page);
 	else if (type == MSG_STATS)
 		stats(cl, chan_kind(c), msg->stats.json);
 	else if (type == MSG_SMTPD_STATS)
@@ -225,7 +256,7 @@ request_on_msg(struct control *ctl, struct chan *c, enum msg_type type, union ms
 		conn_answer(cl, &(struct admin_answer){ .kind = ADMIN_ITEM, .bytes = msg->route_step.text });
 	else
 		done(cl, 0, "", msg->route_done.action, 0);
-	if (type == MSG_QUEUE_DONE)
+	if (type == MSG_QUEUE_DONE || type == MSG_EVENTS_PAGE)
 		map64_del(&ctl->requests, req);
 }
 

@@ -39,7 +39,7 @@ open_spool(struct svc *s)
 {
 	struct spool_config conf = { .loop = s->loop, .timers = qmgr.timers, .slot = s->slot,
 		.segment_bytes = s->conf->limits.segment_size, .min_free_bytes = s->conf->limits.min_free,
-		.message_bytes = s->conf->limits.message_size, .ops = &sched_spool_ops, .ops_arg = qmgr.sched,
+		.message_bytes = s->conf->limits.message_size, .events_bytes = s->conf->events.max, .ops = &sched_spool_ops, .ops_arg = qmgr.sched,
 		.on_intake = on_intake, .on_fatal = on_fatal };
 	struct buf why;
 	int r;
@@ -109,6 +109,7 @@ static void
 on_conf(struct svc *s, struct conf *old)
 {
 	spool_set_conf(qmgr.spool, s->conf->limits.min_free, s->conf->limits.message_size);
+	spool_set_events(qmgr.spool, s->conf->events.max);
 	sched_on_conf(qmgr.sched, old);
 }
 

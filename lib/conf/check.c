@@ -323,6 +323,17 @@ check_times(const struct checker *k)
 		    "shorten it");
 }
 
+/* A file of the event log is a sixteenth of it. */
+#define EVENTS_LEAST 1048576u
+
+static void
+check_events(const struct checker *k)
+{
+	if (k->c->events.max > 0 && k->c->events.max < EVENTS_LEAST)
+		problem_error(k->src, check_line_of(k, "events", 0, "max"),
+		    "events.max is less than 1M, which holds too few events; make it larger, or 0 for none");
+}
+
 static void
 check_log(const struct checker *k)
 {
@@ -359,5 +370,6 @@ conf_check(const struct conf_source *src, const struct conf *c, struct scan *fou
 	check_resolver(&k);
 	check_times(&k);
 	check_log(&k);
+	check_events(&k);
 	map64_clear(&k.found);
 }

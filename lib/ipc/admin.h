@@ -18,6 +18,8 @@ enum admin_kind {
 	ADMIN_ROUTE,    /* args: address, then sender */
 	ADMIN_STATS,
 	ADMIN_TABLES,   /* look at all table files now */
+	ADMIN_EVENTS,   /* one page of the event log: offset: serial, limit: place of the page before (0: from the cursor) */
+	ADMIN_EVENTS_ACK, /* offset, limit: as the DONE of a page gave them */
 	ADMIN_KIND_COUNT
 };
 
@@ -29,7 +31,7 @@ struct admin_request {
 };
 
 enum admin_answer_kind {
-	ADMIN_ITEM,     /* bytes: one JSON object, a part of a message, a step of a route */
+	ADMIN_ITEM,     /* bytes: one JSON object, a part of a message, a step of a route, records of events */
 	ADMIN_STATS_OF, /* bytes: a JSON object; origin names its process */
 	ADMIN_DONE,     /* the last one */
 	ADMIN_ANSWER_KIND_COUNT
@@ -39,7 +41,7 @@ struct admin_answer {
 	enum admin_answer_kind kind;
 	uint8_t origin;         /* ADMIN_STATS_OF: enum proc_id */
 	uint16_t code;          /* DONE: 0 or -E_* */
-	uint64_t messages, recipients; /* DONE: matched or changed */
+	uint64_t messages, recipients; /* DONE: matched or changed; EVENTS: serial and place behind the page */
 	struct span bytes;      /* ITEM, STATS_OF; DONE: error for a person */
 };
 

@@ -6,11 +6,16 @@
 /* this program */
 #include "qmgr/admin/request.h"
 
+/* Before the op. An order for one that is being delivered takes effect, if at all, when its result is there. */
 static void
-log_order(const char *event, const struct row *row)
+log_order(struct request *q, enum event_kind kind, const struct row *row)
 {
+	const char *event = event_kind_name(kind);
 	struct log_event ev;
 
+	store_event(q->all->s->store, &(struct event){ .kind = kind, .at_ms = clock_wall_ms(), .number = row->number,
+		.qid = row->qid, .index_plus_1 = row->index + 1, .attempt = row->attempts, .to = row->address,
+		.text = SPAN("by an administrator") });
 	log_begin(&ev, LOG_INFO_, event);
 	log_kv_qid(&ev, "qid", row->qid);
 	log_kv(&ev, "to", row->address);
@@ -71,6 +76,7 @@ order_hold(struct request *q, const struct row *row, struct entry *e)
 {
 	if (row->state != ROW_READY)
 		return false;
+	log_order(q, EVENT_HELD, row);
 	if (is_running(e)) {
 		e->flags |= ENTRY_HOLD;
 	} else {
@@ -78,30 +84,31 @@ order_hold(struct request *q, const struct row *row, struct entry *e)
 			sched_drop_entry(q->all->s, e);
 		put_row(q, row, ROW_HELD, row->due_ms);
 	}
-	log_order("held", row);
 	return true;
 }
 
 static bool
 order_release(struct request *q, const struct row *row, struct entry *e)
 {
+	bool is_marked = e != NULL && (e->flags & ENTRY_HOLD);
 	uint64_t now = clock_wall_ms();
 
-	if (e != NULL && (e->flags & ENTRY_HOLD)) {
+	if (!is_marked && row->state != ROW_HELD && row->state != ROW_UNKNOWN && row->state != ROW_CORRUPT)
+		return false;
+	log_order(q, EVENT_RELEASED, row);
+	if (is_marked) {
 		e->flags &= (uint8_t)~ENTRY_HOLD;
-	} else if (row->state == ROW_HELD || row->state == ROW_UNKNOWN || row->state == ROW_CORRUPT) {
+	} else {
 		put_row(q, row, ROW_READY, now);
 		wake_lane(q->all->s, row->lane, now);
-	} else {
-		return false;
 	}
-	log_order("released", row);
 	return true;
 }
 
 static bool
 order_delete(struct request *q, const struct row *row, struct entry *e)
 {
+	log_order(q, EVENT_DELETED, row);
 	if (is_running(e)) {
 		e->flags |= ENTRY_GONE;
 	} else {
@@ -109,7 +116,6 @@ order_delete(struct request *q, const struct row *row, struct entry *e)
 			sched_drop_entry(q->all->s, e);
 		store_done(q->all->s->store, row->number, row->index);
 	}
-	log_order("deleted", row);
 	return true;
 }
 

@@ -72,6 +72,19 @@ put_spool(struct buf *b, const struct spool_stats *sp)
 }
 
 static void
+put_events(struct buf *b, const struct events_stats *e)
+{
+	put_object(b, "events");
+	put_number(b, "written", e->written);
+	put_number(b, "lost", e->lost);
+	put_number(b, "dropped", e->dropped);
+	put_number(b, "unread", e->unread);
+	put_number(b, "bytes", e->bytes);
+	put_number(b, "files", e->files);
+	buf_putc(b, '}');
+}
+
+static void
 put_delivery(struct buf *b, const struct sched *s)
 {
 	put_object(b, "delivery");
@@ -106,6 +119,8 @@ stats_answer(struct sched *s, struct chan *c, uint32_t req)
 	buf_putc(&b, '{');
 	put_queue(&b, s, &sp);
 	put_spool(&b, &sp);
+	if (store_wants_events(s->store))
+		put_events(&b, &sp.events);
 	put_delivery(&b, s);
 	buf_putc(&b, '}');
 	chan_send(c, MSG_STATS, &(struct msg_stats){ .req = req, .json = buf_span(&b) });

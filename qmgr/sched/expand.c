@@ -204,6 +204,16 @@ choose_children(struct expansion *x)
 }
 
 static void
+put_event(const struct expansion *x)
+{
+	const struct facts *f = &x->ask->facts;
+
+	store_event(x->s->store, &(struct event){ .kind = EVENT_EXPANDED, .at_ms = clock_wall_ms(), .number = f->number,
+		.qid = f->qid, .index_plus_1 = f->index + 1, .attempt = f->attempts, .from = f->sender, .to = f->address,
+		.count = x->child_count + x->has_self });
+}
+
+static void
 report_expansion(struct expansion *x)
 {
 	const struct facts *f = &x->ask->facts;
@@ -235,6 +245,7 @@ commit(struct expansion *x)
 	}
 	choose_children(x);
 	report_expansion(x);
+	put_event(x);
 	store_expand(x->s->store, x->number, x->index, x->children, x->child_count, !x->has_self, expanded, x);
 	store_flush(x->s->store);
 }

@@ -245,6 +245,18 @@ lane_pop(struct lane *l)
 	return entry_pop(&l->s->entries, list);
 }
 
+/* The failed connection was an attempt of this one, too. Its address stands on the disk; other events name it. */
+static void
+put_event(const struct lane *l, const struct entry *e)
+{
+	struct spool_slot slot;
+
+	store_event(l->s->store, &(struct event){ .kind = EVENT_DEFERRED, .at_ms = clock_wall_ms(), .number = e->number,
+		.qid = spool_find_number(l->s->spool, e->number, &slot) == 0 ? slot.qid : 0, .index_plus_1 = e->index + 1,
+		.attempt = e->attempts + 1u, .reply = l->reply, .esc = span_of(l->esc), .text = span_of(l->text),
+		.relay = span_of(l->relay) });
+}
+
 void
 lane_entry_to_row(struct lane *l, struct entry *e, bool is_attempt, uint64_t due_ms)
 {
@@ -254,6 +266,8 @@ lane_entry_to_row(struct lane *l, struct entry *e, bool is_attempt, uint64_t due
 		store_unload(s->store, e->number, e->index);
 		due_ms = clock_wall_ms();
 	} else {
+		if (is_attempt && store_wants_events(s->store))
+			put_event(l, e);
 		store_put(s->store, &(struct row){ .number = e->number, .index = e->index, .state = ROW_READY,
 			.flags = e->flags & ENTRY_WARNED ? ROW_WARNED : 0u, .attempts = e->attempts + is_attempt,
 			.due_ms = due_ms, .last_ms = is_attempt ? clock_wall_ms() : 0, .lane = span_of(l->name),

@@ -132,12 +132,31 @@ settle_finished(struct settle *t, const struct facts *f, bool has_report)
 	t->finished[t->finished_count++] = (struct finished){ f->number, f->qid, f->is_single && !has_report };
 }
 
+/* --- the event -------------------------------------------------------------------------------- */
+
+static const char transports[TRANSPORT_COUNT][8] = { "smtp", "lmtp", "maildir" };
+
+/* Given before the op that it tells of, so it is durable first (spool.md section 3, 8). */
+static void
+put_event(struct settle *t, enum event_kind kind, const struct facts *f, const struct attempt *a)
+{
+	uint64_t now = clock_wall_ms();
+
+	if (!store_wants_events(t->s->store))
+		return;
+	store_event(t->s->store, &(struct event){ .kind = kind, .at_ms = now, .number = f->number, .qid = f->qid,
+		.index_plus_1 = f->index + 1, .attempt = f->attempts + !a->is_uncounted, .reply = a->reply,
+		.delay_ms = now > f->arrival_ms ? now - f->arrival_ms : 0, .from = f->sender, .to = f->address,
+		.orig = f->orig.n > 0 && !span_eq(f->orig, f->address) ? f->orig : SPAN_NONE, .relay = a->relay,
+		.transport = a->transport >= 0 ? span_of(transports[a->transport]) : SPAN_NONE, .esc = a->esc, .text = a->text,
+		.tls = a->tls, .sid = f->sid });
+}
+
 /* --- the line of the log ----------------------------------------------------------------------- */
 
 static void
 put_line(struct settle *t, const char *name, const struct facts *f, const struct attempt *a)
 {
-	static const char transports[TRANSPORT_COUNT][8] = { "smtp", "lmtp", "maildir" };
 	struct log_event *ev = settle_event(t);
 	uint64_t now = clock_wall_ms(), delay = now > f->arrival_ms ? now - f->arrival_ms : 0;
 	uint64_t busy = (uint64_t)a->connect_ms + a->transmit_ms;
@@ -213,6 +232,7 @@ delivered(struct settle *t, const struct facts *f, const struct attempt *a)
 {
 	enum bounce_kind kind = success_kind(f, a);
 
+	put_event(t, a->is_discarded ? EVENT_DISCARDED : EVENT_DELIVERED, f, a);
 	if (kind == BOUNCE_KIND_COUNT)
 		store_done(t->s->store, f->number, f->index);
 	else
@@ -231,6 +251,7 @@ failed(struct settle *t, const struct facts *f, const struct attempt *a, bool is
 {
 	bool is_reported = wants_failure(f);
 
+	put_event(t, is_expired ? EVENT_EXPIRED : EVENT_BOUNCED, f, a);
 	if (is_reported)
 		put_bounce(t, f, a, is_expired ? BOUNCE_EXPIRED : BOUNCE_FAILED, 0);
 	else
@@ -272,6 +293,7 @@ deferred(struct settle *t, const struct facts *f, const struct attempt *a)
 	uint64_t now = clock_wall_ms(), due = due_of(conf, f, a, now);
 	uint32_t flags = f->flags & ENTRY_WARNED ? ROW_WARNED : 0;
 
+	put_event(t, EVENT_DEFERRED, f, a);
 	if (conf->retry.warn_after > 0 && flags == 0 && now >= f->arrival_ms + conf->retry.warn_after && wants_delay(f)) {
 		put_bounce(t, f, a, BOUNCE_DELAYED, expiry_of(conf, f));
 		flags = ROW_WARNED;
@@ -315,6 +337,7 @@ outcome_hold(struct settle *t, const struct facts *f, enum row_state state, stru
 	struct attempt a = { .status = OUTCOME_DEFERRED, .text = span_of(why), .begun_ms = clock_wall_ms(), .transport = -1,
 			     .is_uncounted = true, .lane = lane };
 
+	put_event(t, EVENT_HELD, f, &a);
 	put_row(t, f, &a, state, f->flags & ENTRY_WARNED ? ROW_WARNED : 0, a.begun_ms);
 	t->s->stats.corrupt += state == ROW_CORRUPT;
 	put_line(t, "held", f, &a);

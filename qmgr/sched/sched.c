@@ -243,6 +243,7 @@ sched_new(struct qmgr *q)
 	timer_init(&s->stop_timer, q->timers, stop_over, s);
 	s->reports = reports_new(s);
 	s->requests = requests_new(s);
+	s->pages = pages_new(s);
 	return s;
 }
 
@@ -289,6 +290,7 @@ sched_free(struct sched **sp)
 		return;
 	reports_free(&s->reports);
 	requests_free(&s->requests);
+	pages_free(&s->pages);
 	resolve_clear(s);
 	for (size_t it = 0; map64_next(&s->jobs, &it, &id, &value);)
 		job_free(value);
@@ -332,6 +334,13 @@ sched_on_peer(struct sched *s, struct chan *c)
 		courier_up(s, c, POOL_MAILBOX);
 }
 
+static void
+control_lost(struct sched *s, struct chan *c)
+{
+	requests_on_lost(s->requests, c);
+	pages_on_lost(s->pages, c);
+}
+
 void
 sched_on_peer_lost(struct sched *s, struct chan *c, bool is_crash, bool is_final)
 {
@@ -339,7 +348,7 @@ sched_on_peer_lost(struct sched *s, struct chan *c, bool is_crash, bool is_final
 	if (chan_kind(c) == PROC_ROUTER)
 		resolve_router_lost(s);
 	else if (chan_kind(c) == PROC_CONTROL)
-		requests_on_lost(s->requests, c);
+		control_lost(s, c);
 	else
 		courier_lost(s, c, is_crash);
 }
@@ -370,6 +379,8 @@ sched_on_msg(struct sched *s, struct chan *c, enum msg_type type, union msg_any 
 		requests_on_query(s->requests, c, &msg->queue_query);
 	else if (type == MSG_QUEUE_MORE)
 		requests_on_more(s->requests, c, &msg->queue_more);
+	else if (type == MSG_EVENTS_READ || type == MSG_EVENTS_ACK)
+		pages_on_question(s->pages, c, type, msg);
 	else if (type == MSG_STATS_QUERY)
 		stats_answer(s, c, msg->stats_query.req);
 	else if (chan_kind(c) == PROC_DELIVERY || chan_kind(c) == PROC_MAILBOX)

@@ -258,6 +258,7 @@ struct sched {
 	uint32_t finished_at;
 	struct reports *reports;
 	struct requests *requests;
+	struct pages *pages;
 	struct sched_stats stats;
 };
 
@@ -445,6 +446,12 @@ void requests_free(struct requests **r);
 void requests_on_query(struct requests *r, struct chan *c, const struct msg_queue_query *m);
 void requests_on_more(struct requests *r, struct chan *c, const struct msg_queue_more *m);
 void requests_on_lost(struct requests *r, struct chan *c);
+
+/* pages.c */
+struct pages *pages_new(struct sched *s);
+void pages_free(struct pages **p);
+void pages_on_question(struct pages *p, struct chan *c, enum msg_type type, const union msg_any *msg);
+void pages_on_lost(struct pages *p, const struct chan *c);
 
 /* stats.c */
 void stats_answer(struct sched *s, struct chan *c, uint32_t req);

@@ -33,6 +33,9 @@ put_fresh_row(struct sched *s, const struct spool_msg *msg, const struct env_rcp
 	uint64_t now = clock_wall_ms();
 	struct buf lane;
 
+	if (state == ROW_HELD)
+		store_event(s->store, &(struct event){ .kind = EVENT_HELD, .at_ms = now, .number = msg->number, .qid = msg->qid,
+			.index_plus_1 = rcpt->index + 1, .to = rcpt->addr, .text = SPAN("hold_incoming is on") });
 	buf_init(&lane, LANE_NAME_MAX);
 	waiter_name(rcpt->addr, &lane);
 	store_put(s->store, &(struct row){ .number = msg->number, .index = rcpt->index, .state = state, .due_ms = now,

@@ -45,6 +45,9 @@ put_rows(struct spool *sp, const struct slot *slot, const struct live_set *set, 
 			.text = span_of(why),
 		};
 
+		if (state == ROW_CORRUPT)
+			store_event(sp->store, &(struct event){ .kind = EVENT_HELD, .at_ms = row.due_ms, .number = slot->number,
+				.qid = slot->qid, .index_plus_1 = row.index + 1, .text = row.text });
 		store_put(sp->store, &row);
 	}
 }
@@ -130,8 +133,13 @@ on_claimed(void *arg, uint64_t number, bool is_duplicate)
 		return;
 	}
 	c->sp->stats.duplicates++;
-	for (uint32_t i = 0, n = c->count > 0 ? c->count : slot->pending; i < n; i++)
-		store_done(c->sp->store, number, c->count > 0 ? c->live[i] : i);
+	for (uint32_t i = 0, n = c->count > 0 ? c->count : slot->pending; i < n; i++) {
+		uint32_t index = c->count > 0 ? c->live[i] : i;
+
+		store_event(c->sp->store, &(struct event){ .kind = EVENT_DISCARDED, .at_ms = clock_wall_ms(), .number = number,
+			.qid = slot->qid, .index_plus_1 = index + 1, .text = SPAN("taken before, under the same key") });
+		store_done(c->sp->store, number, index);
+	}
 	mem_free(c);
 }
 

@@ -213,6 +213,8 @@ on_damaged_rows(void *arg, uint64_t number, const struct row *rows, uint32_t cou
 			continue;
 		row.state = ROW_CORRUPT;
 		row.text = SPAN("its record is damaged");
+		store_event(sp->store, &(struct event){ .kind = EVENT_HELD, .at_ms = clock_wall_ms(), .number = row.number,
+			.qid = row.qid, .index_plus_1 = row.index + 1, .attempt = row.attempts, .to = row.address, .text = row.text });
 		store_put(sp->store, &row);
 	}
 }

@@ -21,7 +21,8 @@
  * segment-retired				empty by I2; its row is deleted
  * copies-synced				the old place counts; the copy is garbage
  * copies-committed				the new place counts; the old segment is retired
- * cursor-committed				marks behind it are gone, rows know the rest */
+ * cursor-committed				marks behind it are gone, rows know the rest
+ * events-written, events-synced			the event log: qmgr/events/events.c */
 
 /* System */
 #include <fcntl.h>
@@ -84,6 +85,7 @@ take_message(struct spool *sp, const struct batch *b, const struct commit_msg *m
 	if (rec->flags & RECORD_BIG)
 		big_count(sp, 1, rec->content_len);
 	read_view(rec, &at, parts, &msg);
+	received_put(sp, rec, parts[0]);
 	admit(sp, &msg, NULL, 0);
 }
 
@@ -212,6 +214,24 @@ hook_on_full(void *arg, bool is_full)
 	space_on_store_full(arg, is_full);
 }
 
+static int
+hook_write_events(void *arg, char *records, size_t n, uint32_t count)
+{
+	struct spool *sp = arg;
+
+	return events_write(sp->events, records, n, count);
+}
+
+static void
+hook_on_events(void *arg, uint64_t lost)
+{
+	struct spool *sp = arg;
+
+	if (lost > 0)
+		events_lost(sp->events, lost);
+	events_report(sp->events);
+}
+
 /* A database that is damaged is looked at closely by the next start: it finds the file segments/suspicious. */
 static void
 hook_on_fatal(void *arg, bool is_corrupt, const char *what)
@@ -234,6 +254,8 @@ static const struct store_hooks spool_hooks = {
 	.place_of = hook_place_of,
 	.on_change = hook_on_change,
 	.on_full = hook_on_full,
+	.write_events = hook_write_events,
+	.on_events = hook_on_events,
 	.on_fatal = hook_on_fatal,
 };
 
@@ -357,6 +379,7 @@ spool_get_stats(const struct spool *csp, struct spool_stats *out)
 	out->cursor = sp->checkpoint.cursor.number;
 	out->next_number = commit_next_number(sp->commit);
 	out->intake_code = sp->space.code;
+	events_get_stats(sp->events, &out->events);
 	count_segments(sp, out);
 	log_count_rowless(&sp->log, &out->rowless_messages, &out->rowless_bytes, &out->pending_rcpts);
 }
@@ -502,6 +525,13 @@ spool_set_conf(struct spool *sp, uint64_t min_free_bytes, uint64_t message_bytes
 	sp->conf.message_bytes = message_bytes;
 }
 
+void
+spool_set_events(struct spool *sp, uint64_t bytes)
+{
+	events_set_max(sp->events, bytes);
+	store_set_events(sp->store, bytes > 0);
+}
+
 /* --- the end --------------------------------------------------------------------------------- */
 
 void
@@ -531,6 +561,7 @@ spool_free(struct spool **spp)
 	worker_free(&sp->read_thread);
 	worker_free(&sp->disk_thread);
 	store_free(&sp->store);
+	events_free(&sp->events);
 	commit_free(&sp->commit);
 	progress_close(&sp->progress);
 	if (sp->segs.dir_fd > 0)

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/span.h"
+#include "qmgr/events/events.h"
 #include "spool/record.h"
 
 /* The log of messages as scheduling sees it: messages come by spool_ops, content is read by spool_open(), our own
@@ -116,6 +117,7 @@ struct spool_stats {
 	uint64_t rowless_bytes;         /* their trace and content */
 	uint64_t pending_rcpts;         /* after the cursor, with neither mark nor row */
 	int intake_code;                /* 0: open */
+	struct events_stats events;
 };
 void spool_get_stats(const struct spool *sp, struct spool_stats *out);
 

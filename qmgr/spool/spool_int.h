@@ -7,13 +7,14 @@
 #include "base/map.h"
 #include "loop/timer.h"
 #include "loop/worker.h"
+#include "qmgr/events/events.h"
 #include "qmgr/spool/commit.h"
 #include "qmgr/spool/log.h"
 #include "qmgr/spool/segment.h"
 #include "qmgr/spool/spool.h"
 #include "qmgr/store/store_own.h"
 
-/* Storage from inside: one struct for spool.c, admit.c, scan.c, read.c, big.c, checkpoint.c, space.c, compact.c,
+/* Storage from inside: one struct for spool.c, admit.c, received.c, scan.c, read.c, big.c, checkpoint.c, space.c, compact.c,
  * rebuild.c and intake.c. On the loop unless said otherwise. */
 
 struct progress;
@@ -26,6 +27,7 @@ struct spool_config {
 	uint64_t segment_bytes;
 	uint64_t min_free_bytes;
 	uint64_t message_bytes;         /* longest content */
+	uint64_t events_bytes;          /* bound of the event log, 0: there is none */
 	const struct spool_ops *ops;
 	void *ops_arg;
 	/* Mail is taken (0) or not (E_*), or may go on after a pause: tell the intakes. */
@@ -100,6 +102,7 @@ struct spool {
 	struct log log;
 	struct commit *commit;
 	struct store *store;
+	struct events *events;
 	struct worker *commit_thread, *read_thread, *disk_thread;
 	struct progress *progress;
 	struct checkpoint checkpoint;
@@ -139,6 +142,8 @@ void spool_run(struct spool *sp);
 void spool_stop(struct spool *sp, void (*done)(void *arg), void *arg);
 void spool_free(struct spool **sp);
 void spool_set_conf(struct spool *sp, uint64_t min_free_bytes, uint64_t message_bytes);
+/* Another bound of the event log; 0: off. */
+void spool_set_events(struct spool *sp, uint64_t bytes);
 /* The intakes have told what they still hold: queue ids of the scan are no longer asked for. */
 void spool_forget_known(struct spool *sp);
 /* spool_start.c: all of spool_new() that may fail. */
@@ -163,6 +168,13 @@ void admit_replay_start(struct spool *sp);
 void admit_give_rows(struct spool *sp, uint64_t before_number);
 /* Rows of storage's own have this lane: scheduling has not resolved them. */
 #define SPOOL_LANE_NEW ""
+
+/* ---- received.c ---- */
+
+/* A message is durable: its event. Before admit(). */
+void received_put(struct spool *sp, const struct record *rec, struct span envelope);
+/* Start, after the scan: those of messages of which queue.db knows nothing, as a crash may have taken theirs. */
+void received_scan(struct spool *sp);
 
 /* ---- scan.c ---- */
 

@@ -232,6 +232,27 @@ spool_set_numbers(struct spool *sp, const struct store_cursor *c)
 	segments_note(&sp->segs, c->number, number, batch);
 }
 
+/* A disk that fails here holds up no mail: the event log is tried again with each event. */
+static int
+open_events(struct spool *sp, struct buf *what_out)
+{
+	struct buf why;
+	int r = 0;
+
+	sp->events = events_new(sp->dir_fd, sp->conf.events_bytes);
+	store_set_events(sp->store, sp->conf.events_bytes > 0);
+	if (sp->conf.events_bytes == 0)
+		return 0;
+	buf_init(&why, 500);
+	r = events_open(sp->events, &why);
+	if (r == E_CONFIG)
+		buf_puts(what_out, buf_cstr(&why));
+	else if (r < 0)
+		log_warn("the event log cannot be opened: %s", buf_cstr(&why));
+	buf_clear(&why);
+	return r == E_CONFIG ? r : 0;
+}
+
 int
 spool_start(struct spool *sp, const struct store_hooks *hooks, struct buf *what_out)
 {
@@ -243,6 +264,8 @@ spool_start(struct spool *sp, const struct store_hooks *hooks, struct buf *what_
 	if ((r = open_segments(sp, what_out)) < 0 || (r = open_store(sp, hooks, what_out)) < 0)
 		return r;
 	sp->progress = progress_open(sp->segments_fd);
+	if ((r = open_events(sp, what_out)) < 0)
+		return r;
 	store_each_segment(sp->store, on_segment_row, sp);
 	store_each_floor(sp->store, on_floor, sp);
 	store_get_cursor(sp->store, &cursor);
@@ -260,6 +283,7 @@ spool_start(struct spool *sp, const struct store_hooks *hooks, struct buf *what_
 	compact_init(sp);
 	if ((r = scan_log(sp, &cursor, what_out)) < 0)
 		return r;
+	received_scan(sp);
 	if ((r = big_clean(sp)) < 0)
 		buf_printf(what_out, "segments/: %s", err_info(r)->text);
 	return r;

@@ -23,6 +23,8 @@ enum {
 	STORE_HASTE_MS = 10,
 	STORE_FULL_MS = 1000,
 	STORE_JOB_OPS = 20000,          /* of one transaction */
+	STORE_EVENTS_BYTES = 1 << 20,   /* so many bytes of events are not kept waiting */
+	STORE_EVENTS_MAX = 64 << 20,    /* no more are gathered: the disk does not keep up, they are lost */
 };
 
 /* Ops and queries on their way through the store thread. */
@@ -32,6 +34,10 @@ struct store_job {
 	struct op *ops, **ops_last;
 	uint32_t op_count;
 	struct query *queries, **queries_last;
+	struct buf events;              /* records for the event log */
+	uint32_t event_count;
+	uint64_t events_lost;
+	bool has_events, is_events_durable;
 	int err;
 };
 
@@ -47,6 +53,7 @@ struct store {
 	uint64_t last_ms;               /* end of the last job */
 	size_t backlog;
 	bool is_full;
+	bool wants_events;
 	struct store_counts counts;
 	struct store_stats stats;
 };
@@ -63,7 +70,19 @@ job_new(struct store *st)
 	j->st = st;
 	j->ops_last = &j->ops;
 	j->queries_last = &j->queries;
+	buf_init(&j->events, STORE_EVENTS_MAX);
 	return j;
+}
+
+/* What is about to be committed is told first. A disk that takes no events holds up no mail: they are lost once the
+ * transaction, which may be repeated, is through. */
+static void
+write_events(struct store_job *j)
+{
+	struct store *st = j->st;
+
+	if (j->event_count > 0 && !j->is_events_durable)
+		j->is_events_durable = st->hooks.write_events(st->arg, j->events.p, j->events.n, j->event_count) == 0;
 }
 
 static void
@@ -72,6 +91,7 @@ job_run(struct worker_job *job)
 	struct store_job *j = (struct store_job *)(void *)job;
 	struct db *db = &j->st->db;
 
+	write_events(j);
 	j->err = j->ops != NULL ? db_transaction(db, j->ops) : 0;
 	for (struct query *q = j->queries; q != NULL && j->err == 0; q = q->next) {
 		db->err = 0;
@@ -113,6 +133,18 @@ job_answer(struct store *st, struct store_job *j)
 }
 
 static void
+events_done(struct store *st, struct store_job *j)
+{
+	if (!j->has_events)
+		return;
+	st->backlog -= j->events.n;
+	if (j->event_count > 0 && !j->is_events_durable)
+		j->events_lost += j->event_count;
+	st->hooks.on_events(st->arg, j->events_lost);
+	buf_clear(&j->events);
+}
+
+static void
 wait_for_room(struct store *st)
 {
 	if (!st->is_full) {
@@ -148,6 +180,7 @@ job_done(struct worker_job *job)
 	for (size_t i = 0; j->ops != NULL && i < st->db.change_count; i++)
 		st->hooks.on_change(st->arg, &st->db.changes[i]);
 	st->db.change_count = 0;
+	events_done(st, j);
 	job_answer(st, j);
 	submit(st);
 }
@@ -167,9 +200,9 @@ submit(struct store *st)
 	struct store_job *j = st->next;
 	uint64_t now_ms = clock_mono_ms(), due_ms = st->next_due_ms;
 
-	if (st->thread == NULL || st->running != NULL || (j->ops == NULL && j->queries == NULL))
+	if (st->thread == NULL || st->running != NULL || (j->ops == NULL && j->queries == NULL && !j->has_events))
 		return;
-	if (j->ops == NULL || j->op_count >= STORE_JOB_OPS)
+	if ((j->ops == NULL && !j->has_events) || j->op_count >= STORE_JOB_OPS || j->events.n >= STORE_EVENTS_BYTES)
 		due_ms = 0;
 	else if (j->queries != NULL && st->last_ms + STORE_HASTE_MS < due_ms)
 		due_ms = st->last_ms + STORE_HASTE_MS;
@@ -443,6 +476,53 @@ store_move(struct store *st, const struct store_moved *moved, uint32_t count, vo
 	give_with(st, op, done, arg);
 }
 
+/* --- events ---------------------------------------------------------------------------------- */
+
+void
+store_event(struct store *st, const struct event *ev)
+{
+	struct store_job *j = st->next;
+	size_t before = j->events.n;
+
+	if (!st->wants_events)
+		return;
+	if (event_put(&j->events, ev))
+		j->event_count++;
+	else
+		j->events_lost++;
+	j->has_events = true;
+	st->backlog += j->events.n - before;
+	if (st->next_due_ms == 0)
+		st->next_due_ms = clock_mono_ms() + STORE_FLUSH_MS;
+	submit(st);
+}
+
+bool
+store_wants_events(const struct store *st)
+{
+	return st->wants_events;
+}
+
+void
+store_set_events(struct store *st, bool is_on)
+{
+	st->wants_events = is_on;
+}
+
+void
+store_events_now(struct store *st)
+{
+	struct store_job *j = st->next;
+
+	if (!j->has_events)
+		return;
+	write_events(j);
+	events_done(st, j);
+	j->event_count = 0;
+	j->events_lost = 0;
+	j->has_events = j->is_events_durable = false;
+}
+
 /* --- waiting --------------------------------------------------------------------------------- */
 
 struct query *
@@ -506,7 +586,7 @@ store_when_durable(struct store *st, void (*done)(void *arg), void *arg)
 void
 store_flush(struct store *st)
 {
-	if (st->next->ops != NULL)
+	if (st->next->ops != NULL || st->next->has_events)
 		st->next_due_ms = clock_mono_ms();
 	submit(st);
 }
@@ -576,6 +656,7 @@ job_drop(struct store_job *j)
 		next = q->next;
 		query_free(q);
 	}
+	buf_clear(&j->events);
 	mem_free(j);
 }
 
@@ -587,8 +668,9 @@ store_free(struct store **stp)
 	if (st == NULL)
 		return;
 	if (st->thread != NULL) {
-		timer_stop(&st->timer);
+		/* The last jobs may start it. */
 		worker_free(&st->thread);
+		timer_stop(&st->timer);
 	}
 	job_drop(st->next);
 	job_drop(st->running);

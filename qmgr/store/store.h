@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/span.h"
 #include "qmgr/spool/spool.h"
+#include "spool/event.h"
 
 /* queue.db: what became of recipients. Ops are gathered on the loop and committed in one transaction on the store
  * thread, at the latest STORE_FLUSH_MS after the first; queries run on the same thread, after the ops that were given
@@ -101,6 +102,13 @@ void store_bounce(struct store *st, const struct bounce *b);
  * is_parent_done false: more children of the same parent follow (more than fit one call). */
 void store_expand(struct store *st, uint64_t number, uint32_t parent, const struct row *children, uint32_t count,
 		  bool is_parent_done, void (*done)(void *arg, const struct row *made, uint32_t count), void *arg);
+
+/* An event for the event log (qmgr/events/events.h); nothing, if that is off. Given before the op that it tells of, it is
+ * durable before that op is; else within STORE_FLUSH_MS. */
+void store_event(struct store *st, const struct event *ev);
+/* Is it of use to give some? */
+bool store_wants_events(const struct store *st);
+void store_set_events(struct store *st, bool is_on);
 
 /* Called when all ops given so far are on stable storage: RESULT_ACK. */
 void store_when_durable(struct store *st, void (*done)(void *arg), void *arg);

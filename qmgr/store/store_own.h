@@ -41,6 +41,11 @@ struct store_hooks {
 	void (*on_change)(void *arg, const struct store_change *c);
 	/* On the loop: a transaction waits because the disk is full; it went through. */
 	void (*on_full)(void *arg, bool is_full);
+	/* On the store thread, before the transaction that commits what these events tell: count records of event_put().
+	 * E_*: they are not durable; the transaction goes on. */
+	int (*write_events)(void *arg, char *records, size_t n, uint32_t count);
+	/* On the loop: a job that had events is done; so many of them are lost. */
+	void (*on_events)(void *arg, uint64_t lost);
 	/* On the loop: the database failed; does not return. is_corrupt: its content is damaged. */
 	void (*on_fatal)(void *arg, bool is_corrupt, const char *what);
 };
@@ -52,6 +57,8 @@ struct store_hooks {
 int store_open(const char *name, bool is_new, bool is_suspicious, const struct store_hooks *hooks, void *arg,
 	       struct buf *what_out, struct store **out) MUST_CHECK;
 void store_run(struct store *st, struct uv_loop_s *loop, struct timer_set *timers);
+/* Start: write the events that were given so far now, on this thread. */
+void store_events_now(struct store *st);
 void store_free(struct store **st);
 
 /* 0 if all questions so far could be answered. */

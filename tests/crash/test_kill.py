@@ -3,8 +3,10 @@
 
 40 rounds in the short run; KILL_ROUNDS= and SEED= for more (make torture). Sets are compared (token and SHA-256 of each
 acknowledged message), not counts. Duplicates are printed and bounded: a killed delivery or mailbox process may have handed
-over what it could not report, and a whole group up to 50 ms of completions (crash table of the queue).
+over what it could not report, and a whole group up to 50 ms of completions (crash table of the queue). The event log is
+compared, too: none may be missing.
 """
+import json
 import os
 import random
 import time
@@ -58,9 +60,21 @@ def check(load, found, kills):
     assert len(load.acked) > 10 * kills, "the load did not get through between the kills"
 
 
+def check_events(server, load):
+    """No event is missing: each message that there ever was is received and delivered; repeated ones have the same id."""
+    found = [json.loads(line) for line in server.postern("events", timeout=60).stdout.splitlines()]
+    received = {e["id"] for e in found if e["event"] == "received"}
+    delivered = {e["id"] for e in found if e["event"] == "delivered"}
+    print(f"{len(found)} events, {len(received)} messages")
+    assert not [e for e in found if e["event"] == "lost"]
+    assert [e["serial"] for e in found] == sorted({e["serial"] for e in found})
+    assert len(received) >= len(load.acked)
+    assert delivered >= {f"{number}.0.1" for number in received}
+
+
 def test_maildir_nothing_is_lost_when_processes_are_killed():
     rng = random.Random(SEED)
-    with Postern(conf={"retry": {"first": "500ms", "max": "1s"}}) as server:
+    with Postern(conf={"retry": {"first": "500ms", "max": "1s"}, "events": {"max": "64M"}}) as server:
         load = Load(server.port, seed=SEED, per_connection=10, pause=0.05).start()
         rounds = (KINDS + ["group"]) * (ROUNDS // 2 // (len(KINDS) + 1) + 1)
         rounds = rounds[:ROUNDS // 2]
@@ -71,6 +85,8 @@ def test_maildir_nothing_is_lost_when_processes_are_killed():
         wait_until(lambda: len(server.pids("qmgr")) == 1 and len(server.pids("mailbox")) == 1, 90, "processes back")
         drain(server, lambda: tokens_of(server.maildir("user").messages()), load.acked, 60)
         check(load, tokens_of(server.maildir("user").messages()), len(rounds))
+        wait_until(lambda: not server.queue(), 60, "empty queue", 0.3)
+        check_events(server, load)
 
 
 def test_relay_nothing_is_lost_when_processes_are_killed():

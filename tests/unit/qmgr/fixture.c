@@ -121,6 +121,7 @@ fix_try_open(struct fix *f)
 		.segment_bytes = f->segment_bytes,
 		.min_free_bytes = f->min_free_bytes,
 		.message_bytes = 64 << 20,
+		.events_bytes = f->events_bytes,
 		.ops = &fix_ops,
 		.ops_arg = f,
 		.on_intake = on_intake,

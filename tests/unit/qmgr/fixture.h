@@ -34,7 +34,7 @@ struct fix {
 	struct fix_msg *got;
 	size_t count;
 	int intake_calls;
-	uint64_t segment_bytes, min_free_bytes;
+	uint64_t segment_bytes, min_free_bytes, events_bytes;
 	char why[512];          /* why fix_try_open() failed */
 };
 

@@ -21,10 +21,13 @@ static struct {
 	struct row row;
 	struct bounce bounce;
 	bool is_warned, has_report;
+	struct event event;     /* given before the op */
 	void (*done)(void *arg);
 	void *arg;
 } noted;
 
+bool __wrap_store_wants_events(const struct store *st);
+void __wrap_store_event(struct store *st, const struct event *ev);
 void __wrap_store_done(struct store *st, uint64_t number, uint32_t index);
 void __wrap_store_put(struct store *st, const struct row *row);
 void __wrap_store_bounce(struct store *st, const struct bounce *b);
@@ -32,6 +35,24 @@ void __wrap_store_when_durable(struct store *st, void (*done)(void *arg), void *
 void __wrap_reports_add(struct reports *r, uint64_t number);
 void __wrap_reports_changed(struct reports *r, uint64_t number);
 void __wrap_finish_check(struct sched *s, uint64_t number, uint64_t qid, bool is_certain);
+
+bool
+__wrap_store_wants_events(const struct store *st)
+{
+	(void)st;
+	return true;
+}
+
+/* Durable before its cause: it is given first. */
+void
+__wrap_store_event(struct store *st, const struct event *ev)
+{
+	(void)st;
+	ck_assert_int_eq(noted.op, NONE);
+	ck_assert(!noted.is_warned);
+	ck_assert(ev->number == 5 && ev->index_plus_1 == 2);
+	noted.event = *ev;
+}
 
 void
 __wrap_store_done(struct store *st, uint64_t number, uint32_t index)
@@ -137,6 +158,7 @@ apply(void)
 {
 	struct settle *t = settle_new(&sched);
 
+	noted.op = NONE;
 	outcome_apply(t, &facts, &attempt);
 	ck_assert(!noted.has_report);
 	settle_commit(t);
@@ -204,6 +226,9 @@ START_TEST(told)
 	apply();
 	ck_assert_int_eq(noted.op, told_cases[_i].op);
 	ck_assert_int_eq(noted.has_report, told_cases[_i].op == BOUNCE);
+	ck_assert_int_eq(noted.event.kind, told_cases[_i].is_discarded ? EVENT_DISCARDED :
+		told_cases[_i].status == OUTCOME_BOUNCED ? EVENT_BOUNCED : EVENT_DELIVERED);
+	ck_assert_uint_eq(noted.event.attempt, 1);
 	if (noted.op == BOUNCE)
 		ck_assert_int_eq(noted.bounce.kind, told_cases[_i].kind);
 	teardown();
@@ -234,6 +259,7 @@ START_TEST(warned)
 	facts.sender = span_of(warn_cases[_i].sender);
 	apply();
 	ck_assert_int_eq(noted.is_warned, warn_cases[_i].is_warned);
+	ck_assert_int_eq(noted.event.kind, EVENT_DEFERRED);
 	ck_assert_int_eq(noted.op, PUT);
 	ck_assert_int_eq((noted.row.flags & ROW_WARNED) != 0, warn_cases[_i].is_warned || warn_cases[_i].flags);
 	teardown();
