@@ -293,7 +293,7 @@ torture:
 	@scripts/peers || true
 	$(SUBMAKE) all tests
 	+$(FUZZMAKE)
-	@MODE=$(MODE) SEED=$(SEED) MINUTES=$(MINUTES) tests/torture
+	@MODE=$(MODE) SEED=$(SEED) MINUTES=$(MINUTES) ONLY=$(ONLY) tests/torture
 
 bench:
 	@scripts/deps build test
