@@ -184,11 +184,10 @@ give_files(const struct child *c)
 static void
 connect_pair(const struct child *a, const struct child *b)
 {
-	int sv[2], r;
+	int sv[2];
 
-	if ((r = fd_socketpair(sv)) < 0)
-		die_temp("no channel between %s and %s: %s", proc_info(a->kind)->name, proc_info(b->kind)->name,
-			 err_info(r)->text);
+	if (fd_socketpair(sv) < 0)
+		die_temp("no channel between %s and %s: %s", proc_info(a->kind)->name, proc_info(b->kind)->name, strerror(errno));
 	chan_send(a->chan, MSG_PEER_ADD,
 		  &(struct msg_peer_add){ .kind = (uint8_t)b->kind, .slot = b->slot, .is_alone = b->is_alone, .fd = sv[0] });
 	chan_send(b->chan, MSG_PEER_ADD,

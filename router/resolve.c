@@ -93,7 +93,18 @@ bad_path(struct query *q, const char *why, struct span path)
 	query_defer(q, "4.3.5", "Server configuration error");
 }
 
-/* Path of a Maildir below the base: an absolute one must lie there; it ends in /. */
+static bool
+has_parent(struct span path)
+{
+	struct span part;
+
+	while (span_next(&path, '/', &part))
+		if (span_eq(part, SPAN("..")))
+			return true;
+	return false;
+}
+
+/* Path of a Maildir below the base: an absolute one must lie there; it ends in / and never goes up. */
 static bool
 mailbox_path(struct query *q, const struct conf_domain *d, struct span value)
 {
@@ -115,6 +126,10 @@ mailbox_path(struct query *q, const struct conf_domain *d, struct span value)
 	}
 	if (path.n < 2 || path.p[path.n - 1] != '/') {
 		bad_path(q, "a mailbox must end in / (Maildir)", path);
+		return false;
+	}
+	if (has_parent(path)) {
+		bad_path(q, "a path with .. may lead out of mailbox_base", path);
 		return false;
 	}
 	q->out->base = span_of(d->mailbox_base);

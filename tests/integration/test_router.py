@@ -30,6 +30,7 @@ class World:
         write = self.server.write
         write("users", "user@local.example user/\n"
                        "\"quoted local\"@local.example quoted/\n"
+                       "out@local.example ../out/\n"
                        "user@b\u00fccher.example umlaut/\n"
                        "@all.example %{rcpt.domain}/%{rcpt.local}/\n"
                        "postmaster@local.example postmaster/\n")
@@ -108,6 +109,8 @@ def arrives(where, subject, timeout=15):
     ("USER@Local.Example", "user"),
     ("user+detail@local.example", "user"),
     ("\"quoted local\"@local.example", "quoted"),
+    ("\"user\"@local.example", "user"),
+    ("\"\\us\\er+detail\"@local.example", "user"),
     ("anybody@all.example", "all.example/anybody"),
     ("Any.Body+x@all.example", "all.example/any.body"),
     ("user@xn--bcher-kva.example", "umlaut"),
@@ -169,6 +172,9 @@ def test_discarded_mail_is_accepted_and_gone(world, rcpt):
     ("nobody@local.example", 550, "5.1.1"),
     ("bob@known.example", 550, "5.1.1"),
     ("nobody@old.example", 550, "5.1.1"),
+    ("out@local.example", 451, "4.3.5"),
+    ("\"a/b\"@all.example", 550, "5.1.1"),
+    ("\"\\\"user\\\"\"@local.example", 550, "5.1.1"),
     ("a/b@all.example", 550, "5.1.1"),
     ("ping@local.example", 554, "5.4.6"),
     ("any@closed.example", 550, "5.1.6"),
