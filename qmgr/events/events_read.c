@@ -195,7 +195,7 @@ events_read(struct events *ev, struct events_page *page)
 {
 	struct events_file f;
 	char *window;
-	uint64_t end;
+	uint64_t end = 0;
 	uint32_t after = 0;
 	int r;
 
