@@ -73,7 +73,10 @@ worker_thread(void *arg)
 		pthread_mutex_lock(&w->lock);
 		queue_put(&w->done, job);
 		pthread_cond_signal(&w->done_there);
+		/* Whoever is woken takes the lock first. */
+		pthread_mutex_unlock(&w->lock);
 		uv_async_send(&w->async);
+		pthread_mutex_lock(&w->lock);
 	}
 	pthread_mutex_unlock(&w->lock);
 	return NULL;
@@ -137,8 +140,8 @@ worker_submit(struct worker *w, struct worker_job *job)
 	w->pending++;
 	pthread_mutex_lock(&w->lock);
 	queue_put(&w->todo, job);
-	pthread_cond_signal(&w->todo_there);
 	pthread_mutex_unlock(&w->lock);
+	pthread_cond_signal(&w->todo_there);
 }
 
 size_t
