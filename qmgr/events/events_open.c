@@ -62,7 +62,7 @@ look_at_file(struct events *ev, const char *name, uint32_t number)
 {
 	char bytes[EVENT_HEADER_BYTES];
 	struct events_file f = { .number = number };
-	struct event_header h;
+	struct event_header h = { 0 };
 	struct stat st;
 	int fd = openat(ev->folder_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), r;
 
