@@ -207,8 +207,9 @@ find_command(struct span verb)
 	return NULL;
 }
 
+/* follows_mail: nothing but such commands came since a MAIL in vain. */
 static enum step
-out_of_order(struct session *s)
+out_of_order(struct session *s, bool follows_mail)
 {
 	static const char *const texts[PHASE_COUNT] = {
 		[PHASE_HELLO] = "Send EHLO or HELO first",
@@ -219,6 +220,14 @@ out_of_order(struct session *s)
 	};
 	const char *text = texts[s->phase];
 
+	/* Only sent along with a MAIL that was refused: no event and no error of their own, but not without end. */
+	if (follows_mail) {
+		s->is_mail_refused = true;
+		if (++s->junk > s->conf->junk_commands)
+			return session_reply_close(s, "4.7.0", "Too many commands without mail");
+		session_put(s, "503 5.5.1 Send MAIL first");
+		return STEP_REPLY;
+	}
 	return session_reply(
 	    s, 503, "5.5.1", "%s", text != NULL ? text : "Bad sequence of commands");
 }
@@ -229,7 +238,10 @@ run_command(struct session *s, struct span line, bool is_last)
 {
 	const struct command *c;
 	struct span verb, args;
+	bool follows_mail = s->is_mail_refused;
+	enum step step;
 
+	s->is_mail_refused = false;
 	line_split(line, &verb, &args);
 	c = find_command(verb);
 	s->stage = c != NULL ? c->name : "COMMAND";
@@ -245,10 +257,12 @@ run_command(struct session *s, struct span line, bool is_last)
 	if ((c->flags & COMMAND_JUNK) != 0 && ++s->junk > s->conf->junk_commands)
 		return session_reply_close(s, "4.7.0", "Too many commands without mail");
 	if ((c->legal & 1u << s->phase) == 0)
-		return out_of_order(s);
+		return out_of_order(s, follows_mail);
 	if ((c->flags & COMMAND_ALONE) != 0 && args.n > 0)
 		return session_reply_error(s, E_SYNTAX);
-	return c->handler(s, args);
+	step = c->handler(s, args);
+	s->is_mail_refused = c->handler == cmd_mail && s->phase == PHASE_READY;
+	return step;
 }
 
 /* The rest of a line that was refused, or is too long: up to its CRLF, wherever the reads cut it. */

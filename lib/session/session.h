@@ -130,6 +130,7 @@ struct session {
 	uint64_t content_since_ms; /* beginning of DATA or of the first chunk */
 	uint64_t content_read;     /* bytes of the wire since then */
 	uint32_t errors, junk, messages;
+	bool is_mail_refused; /* the last command but those sent along with it was a MAIL in vain */
 	bool is_esmtp, is_chunk, is_last_chunk, is_discarding, is_discard_silent, is_discard_cr,
 	    is_partial, is_stopping;
 };

@@ -268,6 +268,22 @@ def test_too_many_errors(shared):
     assert c.is_closed()
 
 
+def test_what_was_sent_along_with_a_refused_mail_is_no_error_of_its_own(server):
+    """A client that pipelines is not cut for one refusal, and the log tells of it once."""
+    begin = server.log_size()
+    with server.smtp() as c:
+        c.ehlo()
+        group = ["MAIL FROM:<a@client.example> SIZE=99999999999"] + ["RCPT TO:<user@local.example>"] * 60 + ["DATA"]
+        assert [r.code for r in c.pipeline(group)] == [552] + [503] * 61
+        c.send_mail("a@client.example", "user@local.example", message())
+        # Not without end.
+        c.send("".join(f"{line}\r\n" for line in group[:1] + group[1:-1] * 3))
+        codes = [c.read_reply().code for _ in range(102)]
+        assert codes == [552] + [503] * 100 + [421]
+    server.wait_log(r"reject .*reply=.421", begin=begin)
+    assert len(server.log_lines(r" reject ", begin)) == 3
+
+
 def test_hops_are_counted(make_server):
     server = make_server(conf={"hop_limit": 5})
     with ready(server) as c:
