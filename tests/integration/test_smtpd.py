@@ -170,7 +170,7 @@ def test_counters_of_all_workers_outlive_a_worker(make_server):
     now = wait_until(lambda: (s := server.postern("stats", "--json", check=False)).returncode == 0 and
                      json.loads(s.stdout).get("smtpd"), 10, "stats of new workers")
     assert (now["messages"], now["bytes"], now["connections"]) == (1, 7, 4)
-    assert re.search(r"^postern_smtpd_rejects_relay 1$", server.postern("stats", "--prometheus").stdout, re.M)
+    assert re.search(r"^postern_smtpd_rejects_total\{reason=\"relay\"\} 1$", server.postern("stats", "--prometheus").stdout, re.M)
 
 
 # ---- who may send to whom ----
