@@ -31,6 +31,8 @@ struct fix {
 	struct spool *sp;
 	enum fix_policy policy;
 	bool is_full;
+	const struct spool_ops *ops;    /* NULL: those of the policy */
+	void *ops_arg;
 	struct fix_msg *got;
 	size_t count;
 	int intake_calls;
@@ -52,6 +54,8 @@ void fix_until(struct fix *f, bool (*cond)(struct fix *f));
 void fix_turn(struct fix *f, uint64_t ms);
 /* Store a message with this many recipients and content; returns the error, *qid_out may be NULL. */
 int fix_submit(struct fix *f, uint32_t rcpts, const char *content, uint64_t *qid_out);
+/* To one address. */
+int fix_submit_to(struct fix *f, const char *sender, const char *address, uint64_t *qid_out);
 /* The same with a dedupe key. */
 int fix_submit_key(struct fix *f, const char *key, const char *content);
 /* The message with this content that was given to scheduling since the last open; NULL: none. */
