@@ -150,10 +150,13 @@ static struct span
 relay_host(struct span relay)
 {
 	ptrdiff_t open = span_chr(relay, '['), close = span_rchr(relay, ']');
+	struct span name, literal;
 
 	if (open < 0 || close < open)
 		return SPAN_NONE;
-	return open > 0 ? span_sub(relay, 0, (size_t)open) : span_sub(relay, 0, (size_t)close + 1);
+	name = span_sub(relay, 0, (size_t)open);
+	literal = span_sub(relay, (size_t)open, (size_t)(close + 1 - open));
+	return name.n == 0 || span_eq(name, span_sub(literal, 1, literal.n - 2)) ? literal : name;
 }
 
 static void

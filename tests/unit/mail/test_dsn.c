@@ -245,6 +245,26 @@ START_TEST(strangers_text)
 }
 END_TEST
 
+static const struct {
+	const char *relay, *field;
+} remote_cases[] = {
+	{ "mx.example.com[192.0.2.1]:25", "Remote-MTA: dns; mx.example.com\r\n" },
+	{ "192.0.2.1[192.0.2.1]:25", "Remote-MTA: dns; [192.0.2.1]\r\n" },
+	{ "[192.0.2.1]:25", "Remote-MTA: dns; [192.0.2.1]\r\n" },
+	{ "[]", "Remote-MTA: dns; []\r\n" },
+};
+
+START_TEST(remote_mta)
+{
+	struct dsn_rcpt rcpt = a_rcpt();
+	struct dsn_report r = a_report(&rcpt, 1, "A: b\r\n\r\n");
+
+	rcpt.relay = span_of(remote_cases[_i].relay);
+	build(&r);
+	ck_assert(says(remote_cases[_i].field));
+}
+END_TEST
+
 START_TEST(kinds)
 {
 	struct dsn_rcpt rcpts[3] = { a_rcpt(), a_rcpt(), a_rcpt() };
@@ -314,6 +334,7 @@ main(void)
 	UNIT_TEST(s, bounded);
 	UNIT_TEST(s, utf8);
 	UNIT_TEST(s, strangers_text);
+	UNIT_TABLE(s, remote_mta, remote_cases);
 	UNIT_TEST(s, kinds);
 	UNIT_TEST(s, full);
 	UNIT_TABLE(s, utf8_chars, utf8_cases);
