@@ -17,6 +17,8 @@ struct rebuild {
 	uint64_t cursor;                /* the last known one */
 	uint64_t max_number, max_batch;
 	uint64_t held, damaged;
+	uint64_t new_copies;            /* of records after the cursor */
+	bool is_second;                 /* pass: only records that the scan will find are looked at */
 };
 
 static int
@@ -27,7 +29,8 @@ by_batch(const void *a, const void *b)
 	return (*x)->first_batch < (*y)->first_batch ? -1 : (*x)->first_batch > (*y)->first_batch;
 }
 
-/* A copy counts wherever the cursor is: no scan looks at it. */
+/* A copy counts wherever the cursor is: no scan looks at it. But the record itself may still be there, after the cursor: then
+ * the scan finds it, and held as well it would be sent twice. */
 static int
 take(struct rebuild *rb, const struct walk *w)
 {
@@ -40,7 +43,10 @@ take(struct rebuild *rb, const struct walk *w)
 		rb->max_batch = rec->batch;
 	spool_note_qid(rb->sp, rec->qid);
 	if (rec->number >= rb->cursor && !(rec->flags & RECORD_COPY))
+		return rb->is_second ? store_rebuild_forget(rb->sp->store, rec->number) : 0;
+	if (rb->is_second)
 		return 0;
+	rb->new_copies += rec->number >= rb->cursor;
 	rb->held++;
 	return store_rebuild_message(rb->sp->store, rec, &at, w->parts[0]);
 }
@@ -55,7 +61,7 @@ take_segment(struct rebuild *rb, struct segment *seg)
 	walk_init(&w, rb->sp, seg, 0);
 	while ((r = walk_next(&w, &step)) == 0 && step != RECORD_NONE) {
 		if (step == RECORD_DAMAGED)
-			rb->damaged++;
+			rb->damaged += !rb->is_second;
 		else if ((r = take(rb, &w)) < 0)
 			break;
 	}
@@ -81,6 +87,9 @@ take_all(struct rebuild *rb)
 	qsort(segs, n, sizeof(struct segment *), by_batch);
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = take_segment(rb, segs[i]);
+	rb->is_second = true;
+	for (size_t i = 0; i < n && r == 0 && rb->new_copies > 0; i++)
+		r = take_segment(rb, segs[i]);
 	mem_free(segs);
 	return r;
 }
@@ -105,7 +114,7 @@ rebuild_store(struct spool *sp, struct buf *what_out)
 			buf_puts(what_out, err_info(r)->text);
 		return r;
 	}
-	log_warn("queue.db was rebuilt: %llu records of messages whose fate is unknown are held (postern queue list state=unknown), "
+	log_warn("queue.db was rebuilt: messages whose fate is unknown are held, from %llu records (postern queue list state=unknown); "
 		 "%llu damaged ones were left out", (unsigned long long)rb.held, (unsigned long long)rb.damaged);
 	return 0;
 }

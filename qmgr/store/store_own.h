@@ -82,6 +82,8 @@ void store_each_segment(struct store *st, void (*fn)(void *arg, const struct sto
  * one of the latest batch is to be given last. Between store_rebuild_begin() and _end(). */
 int store_rebuild_begin(struct store *st) MUST_CHECK;
 int store_rebuild_message(struct store *st, const struct record *rec, const struct place *at, struct span envelope) MUST_CHECK;
+/* The message was given, but is none to be held. */
+int store_rebuild_forget(struct store *st, uint64_t number) MUST_CHECK;
 int store_rebuild_end(struct store *st, const struct store_cursor *c) MUST_CHECK;
 
 /* ---- ops ---- */

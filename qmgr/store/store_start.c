@@ -252,6 +252,13 @@ store_rebuild_message(struct store *st, const struct record *rec, const struct p
 }
 
 int
+store_rebuild_forget(struct store *st, uint64_t number)
+{
+	drop_message(db_of(st), number);
+	return db_of(st)->err;
+}
+
+int
 store_rebuild_end(struct store *st, const struct store_cursor *c)
 {
 	struct db *db = db_of(st);

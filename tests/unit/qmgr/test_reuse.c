@@ -314,6 +314,100 @@ START_TEST(compaction_moves_live_records)
 }
 END_TEST
 
+/* queue.db is lost, and the newest cursor that a header repeats is older than the copies: the record that was copied is found by
+ * the scan if its segment is still there, and held from its copy if not; in neither case twice. */
+START_TEST(copies_newer_than_the_last_known_cursor)
+{
+	struct fix f;
+	struct buf content;
+	uint64_t numbers[8];
+	size_t n = 0;
+
+	fix_init(&f);
+	fix_open(&f);
+	fill_segments(&f, 200, 60);
+	fix_flush(&f);
+	for (size_t i = 0; i < f.count; i++)
+		if (!f.got[i].has_rows)
+			numbers[n++] = f.got[i].number;
+	fix_checkpoint(&f);
+	fix_checkpoint(&f);
+	f.sp->last_commit_ms = 0;
+	/* What headers of new segments say. */
+	f.sp->segs.cursor = 1;
+	fix_until(&f, is_compacted);
+	fix_close(&f, false);
+	ck_assert_int_eq(unlink(fix_path(&f, "queue.db")), 0);
+	unlink(fix_path(&f, "queue.db-wal"));
+	fix_open(&f);
+	fix_until(&f, is_replayed);
+	fix_turn(&f, 100);
+	buf_init(&content, 1 << 20);
+	for (size_t k = 0; k < n; k++) {
+		size_t given = 0;
+		uint32_t rows;
+
+		for (size_t i = 0; i < f.count; i++)
+			given += f.got[i].number == numbers[k];
+		const struct row *row = fix_rows(&f, numbers[k], &rows);
+		ck_assert_msg(given + rows == 1, "message %llu: given %zu times, %u rows", (unsigned long long)numbers[k], given, rows);
+		if (rows == 1)
+			ck_assert_int_eq((int)row->state, ROW_UNKNOWN);
+		buf_reset(&content);
+		if (rows == 1) {
+			ck_assert_int_eq(fix_read(&f, numbers[k], NULL, &content), 0);
+			ck_assert_uint_eq(content.n, 19999);
+		}
+	}
+	buf_clear(&content);
+	fix_clear(&f);
+}
+END_TEST
+
+static void
+copy_with_an_old_cursor(struct fix *f)
+{
+	fix_open(f);
+	fill_segments(f, 200, 60);
+	fix_flush(f);
+	fix_checkpoint(f);
+	fix_checkpoint(f);
+	f->sp->last_commit_ms = 0;
+	f->sp->segs.cursor = 1;
+	fix_until(f, is_compacted);
+}
+
+/* The same where the crash left record and copy. */
+START_TEST(copies_beside_their_records)
+{
+	struct fix f;
+	struct store_counts counts;
+	size_t records = 0;
+
+	fix_init(&f);
+	ck_assert_int_eq(fix_crash(&f, "copies-committed 0", copy_with_an_old_cursor), SIGKILL);
+	ck_assert_int_eq(unlink(fix_path(&f, "queue.db")), 0);
+	unlink(fix_path(&f, "queue.db-wal"));
+	fix_open(&f);
+	fix_until(&f, is_replayed);
+	fix_turn(&f, 100);
+	for (uint64_t number = 1; number < 250; number++) {
+		size_t given = 0;
+		uint32_t rows;
+
+		for (size_t i = 0; i < f.count; i++)
+			given += f.got[i].number == number;
+		(void)fix_rows(&f, number, &rows);
+		ck_assert_msg(given + rows <= 1, "message %llu: given %zu times, %u rows", (unsigned long long)number, given, rows);
+		records += given + rows;
+	}
+	ck_assert_uint_eq(records, 200);
+	store_get_counts(f.sp->store, &counts);
+	ck_assert_uint_eq(counts.rows[ROW_UNKNOWN] + f.count, 200);
+	fix_clear(&f);
+}
+END_TEST
+
 /* Shared with the child: messages that were stored and are never done. */
 static volatile int *kept;
 
@@ -388,6 +482,8 @@ main(void)
 	UNIT_TEST(s, rows_of_messages_not_yet_given);
 	UNIT_TEST(s, dead_segments_are_used_again);
 	UNIT_TEST(s, compaction_moves_live_records);
+	UNIT_TEST(s, copies_newer_than_the_last_known_cursor);
+	UNIT_TEST(s, copies_beside_their_records);
 	UNIT_TABLE(s, crash_while_reusing, churn_points);
 	return unit_run(s);
 }
