@@ -22,11 +22,11 @@
 
 static char here[] = "";
 
-/* The value behind qid= (text), "qid":" (json); NULL: none. Copied to out. */
+/* The value behind qid= (text), "qid":" (json), "]: " (postfix). Copied to out. False: there is none. */
 static bool
 find_qid(const char *line, char out[ID_TEXT_LEN + 1])
 {
-	static const char *const keys[] = { "qid=", "\"qid\":\"", "\"qid\": \"" };
+	static const char *const keys[] = { "qid=", "\"qid\":\"", "\"qid\": \"", "]: " };
 	uint64_t id;
 
 	for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
@@ -35,7 +35,8 @@ find_qid(const char *line, char out[ID_TEXT_LEN + 1])
 			continue;
 		memcpy(out, p, ID_TEXT_LEN);
 		out[ID_TEXT_LEN] = '\0';
-		return id_parse(span_of(out), &id) == 0;
+		if (id_parse(span_of(out), &id) == 0)
+			return true;
 	}
 	return false;
 }

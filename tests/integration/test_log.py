@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.harness.postern import ROOT
+from tests.harness.postern import ROOT, wait_until
 from tests.harness.smtp import message
 
 QID = r"[0-9A-HJKMNP-TV-Z]{13}"
@@ -90,3 +90,19 @@ def test_pflogsumm_reads_postfix_lines(make_server):
     out = subprocess.run([pflogsumm, server.stderr_path], capture_output=True, text=True, check=True).stdout
     for want in (r"^\s+1\s+received$", r"^\s+1\s+delivered$", r"^\s+1\s+rejected", r"^\s+0\s+deferred"):
         assert re.search(want, out, re.M), out
+
+
+@pytest.mark.parametrize("form", ["text", "json", "postfix"])
+def test_trace_follows_a_message_in_every_form(make_server, form):
+    """By an address that only some of the lines name: the id leads to the others."""
+    server = make_server(start=False)
+    path = server.path("mail.log")
+    server.write_conf({"log": {"to": path, "format": form}})
+    server.start()
+    with server.smtp() as c:
+        c.ehlo()
+        qid = c.send_mail("a@client.example", ["user@local.example"], message())
+    wait_until(lambda: "removed" in open(path).read(), what="removed")
+    for word in (qid, "user@local.example"):
+        lines = [line for line in server.postern("trace", word, check=False).stdout.splitlines() if qid in line]
+        assert len(lines) == sum(qid in line for line in open(path).read().splitlines()) >= 3, word
