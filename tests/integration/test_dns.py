@@ -17,7 +17,7 @@ from tests.harness.postern import IS_ROOT, ROOT, SLOW, Postern, program, wait_un
 from tests.harness.stub import make_stub
 
 TIMEOUT_S = 2
-REAL = ("router", "control", "smtpd")
+REAL = ("router", "control", "smtpd", "qmgr")    # smtpd waits for router and qmgr
 
 
 @pytest.fixture(scope="module")
