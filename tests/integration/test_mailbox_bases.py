@@ -87,3 +87,4 @@ def test_a_base_that_hangs_holds_up_no_other(frozen, make_server):
     wait_until(lambda: min(counts()) > 0, what="mail of the base that hung")
     server.wait_empty()
     assert set(counts()) == {1}
+    assert server.log_lines("child_exit") == []
