@@ -39,12 +39,13 @@ unknown_name(const char *name)
 	near = conf_suggest(dot != NULL ? section : "", dot != NULL ? dot + 1 : name);
 	if (near != NULL)
 		fprintf(stderr, "postern: unknown option `%s`; did you mean `%s%s%s`?\n", name,
-		    dot != NULL ? section : "", dot != NULL ? "." : "", near);
+			dot != NULL ? section : "", dot != NULL ? "." : "", near);
 	else
 		fprintf(stderr,
-		    "postern: unknown option `%s`; `postern config --doc` lists those that there "
-		    "are\n",
-		    name);
+			"postern: unknown option `%s`; `postern config --doc` lists those that "
+			"there "
+			"are\n",
+			name);
 	return EX_USAGE;
 }
 
@@ -90,8 +91,8 @@ cmd_config(const struct cli *cli, int argc, char **argv)
 
 	for (int i = 1; i < argc; i++) {
 		if (argv[i][0] != '-' && name != NULL) {
-			fprintf(
-			    stderr, "postern: config takes one NAME; `%s` is too much\n", argv[i]);
+			fprintf(stderr, "postern: config takes one NAME; `%s` is too much\n",
+				argv[i]);
 			return EX_USAGE;
 		}
 		if (argv[i][0] != '-')

@@ -49,8 +49,11 @@ open_socket(const char *run_dir, int *fd_out)
 	if (*fd_out >= 0)
 		return 0;
 	if (errno == ENOENT || errno == ECONNREFUSED)
-		fprintf(stderr, "postern: no server answers at %s; start it with `postern start`, or name its "
-				"configuration with -c FILE\n", path);
+		fprintf(stderr,
+			"postern: no server answers at %s; start it with `postern start`, or name "
+			"its "
+			"configuration with -c FILE\n",
+			path);
 	else
 		fprintf(stderr, "postern: %s: %s\n", path, strerror(errno));
 	return errno == EACCES ? EX_NOPERM : EX_UNAVAILABLE;
@@ -111,12 +114,14 @@ finish(const struct admin_answer *a, struct admin_answer *done)
 		done->bytes = SPAN_NONE;
 	}
 	if (a->code != 0)
-		fprintf(stderr, "postern: %.*s\n", SPAN_ARG(a->bytes.n > 0 ? a->bytes : span_of(err_info(-a->code)->text)));
+		fprintf(stderr, "postern: %.*s\n",
+			SPAN_ARG(a->bytes.n > 0 ? a->bytes : span_of(err_info(-a->code)->text)));
 	return exit_code(-a->code);
 }
 
 static int
-read_answers(int fd, int (*fn)(void *arg, const struct admin_answer *a), void *arg, struct admin_answer *done)
+read_answers(int fd, int (*fn)(void *arg, const struct admin_answer *a), void *arg,
+	     struct admin_answer *done)
 {
 	struct buf in;
 	struct admin_answer a;
@@ -125,10 +130,12 @@ read_answers(int fd, int (*fn)(void *arg, const struct admin_answer *a), void *a
 
 	buf_init(&in, 4 * ADMIN_ANSWER_MAX);
 	for (;;) {
-		uint32_t n = in.n - at >= ADMIN_HEAD_BYTES ? admin_frame_len(in.p + at) : UINT32_MAX;
+		uint32_t n = in.n - at >= ADMIN_HEAD_BYTES ? admin_frame_len(in.p + at)
+							   : UINT32_MAX;
 		if (n != UINT32_MAX && in.n - at - ADMIN_HEAD_BYTES >= n) {
 			if (admin_get_answer(span_make(in.p + at + ADMIN_HEAD_BYTES, n), &a) < 0) {
-				fprintf(stderr, "postern: the server is of another version; restart it\n");
+				fprintf(stderr,
+					"postern: the server is of another version; restart it\n");
 				r = EX_PROTOCOL;
 				break;
 			}
@@ -151,8 +158,8 @@ read_answers(int fd, int (*fn)(void *arg, const struct admin_answer *a), void *a
 }
 
 int
-client_ask(const char *run_dir, const struct admin_request *r, int (*fn)(void *arg, const struct admin_answer *a),
-	   void *arg, struct admin_answer *done)
+client_ask(const char *run_dir, const struct admin_request *r,
+	   int (*fn)(void *arg, const struct admin_answer *a), void *arg, struct admin_answer *done)
 {
 	struct buf out;
 	int fd, x;
@@ -160,7 +167,8 @@ client_ask(const char *run_dir, const struct admin_request *r, int (*fn)(void *a
 	buf_init(&out, ADMIN_REQUEST_MAX + 64);
 	admin_put_request(&out, r);
 	if (buf_check(&out) < 0) {
-		fprintf(stderr, "postern: too many arguments; give a filter instead of single ids\n");
+		fprintf(stderr,
+			"postern: too many arguments; give a filter instead of single ids\n");
 		buf_clear(&out);
 		return EX_USAGE;
 	}

@@ -18,12 +18,12 @@
 #include "cli/cli.h"
 #include "cli/client.h"
 
-#define FOLLOW_MS 300           /* between two looks for more */
+#define FOLLOW_MS 300 /* between two looks for more */
 
 struct reader {
 	const char *run_dir;
-	struct event_cursor at;         /* serial 0: the reader's cursor */
-	bool is_empty;                  /* the last page */
+	struct event_cursor at; /* serial 0: the reader's cursor */
+	bool is_empty;		/* the last page */
 	struct buf line;
 };
 
@@ -36,8 +36,9 @@ put_time(struct buf *b, uint64_t ms)
 	struct tm tm;
 
 	gmtime_r(&t, &tm);
-	buf_printf(b, ",\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03uZ\"", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-	    tm.tm_min, tm.tm_sec, (unsigned)(ms % 1000));
+	buf_printf(b, ",\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03uZ\"", tm.tm_year + 1900,
+		   tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+		   (unsigned)(ms % 1000));
 }
 
 /* "12.0.1": message number, index of the recipient, attempt; "12" for what is of the whole message. */
@@ -50,7 +51,8 @@ put_id(struct buf *b, const struct event *e)
 		return;
 	buf_printf(b, ",\"id\":\"%llu", (unsigned long long)e->number);
 	if (e->index_plus_1 > 0)
-		buf_printf(b, ".%llu.%llu", (unsigned long long)e->index_plus_1 - 1, (unsigned long long)e->attempt);
+		buf_printf(b, ".%llu.%llu", (unsigned long long)e->index_plus_1 - 1,
+			   (unsigned long long)e->attempt);
 	buf_putc(b, '"');
 	if (e->qid != 0) {
 		id_format(e->qid, qid);
@@ -61,8 +63,8 @@ put_id(struct buf *b, const struct event *e)
 static bool
 is_in_id(const char *name)
 {
-	return strcmp(name, "at_ms") == 0 || strcmp(name, "number") == 0 || strcmp(name, "qid") == 0 ||
-	       strcmp(name, "index_plus_1") == 0;
+	return strcmp(name, "at_ms") == 0 || strcmp(name, "number") == 0 ||
+	       strcmp(name, "qid") == 0 || strcmp(name, "index_plus_1") == 0;
 }
 
 static void
@@ -84,7 +86,8 @@ put_text(struct buf *b, const char *name, struct span s)
 static void
 put_line(struct buf *b, uint64_t serial, const struct event *e)
 {
-	buf_printf(b, "{\"serial\":%llu,\"event\":\"%s\"", (unsigned long long)serial, event_kind_name(e->kind));
+	buf_printf(b, "{\"serial\":%llu,\"event\":\"%s\"", (unsigned long long)serial,
+		   event_kind_name(e->kind));
 	put_time(b, e->at_ms);
 	put_id(b, e);
 #define NUMBER(name, type) put_number(b, #name, e->name);
@@ -128,7 +131,9 @@ next_page(struct reader *r)
 	int x;
 
 	r->is_empty = true;
-	x = client_ask(r->run_dir, &(struct admin_request){ .kind = ADMIN_EVENTS, .offset = r->at.serial, .limit = r->at.place },
+	x = client_ask(r->run_dir,
+		       &(struct admin_request){
+			       .kind = ADMIN_EVENTS, .offset = r->at.serial, .limit = r->at.place },
 		       on_page, r, &done);
 	if (x != 0)
 		return x;
@@ -151,15 +156,19 @@ no_answer(void *arg, const struct admin_answer *a)
 static int
 acknowledge(const struct reader *r)
 {
-	return client_ask(r->run_dir, &(struct admin_request){ .kind = ADMIN_EVENTS_ACK, .offset = r->at.serial,
-		.limit = r->at.place }, no_answer, NULL, NULL);
+	return client_ask(r->run_dir,
+			  &(struct admin_request){ .kind = ADMIN_EVENTS_ACK,
+						   .offset = r->at.serial,
+						   .limit = r->at.place },
+			  no_answer, NULL, NULL);
 }
 
 int
 cmd_events(const struct cli *cli, int argc, char **argv)
 {
 	struct timespec nap = { .tv_nsec = FOLLOW_MS * 1000000L }, rest = { .tv_sec = 1 };
-	bool is_following = cli_has(argc, argv, "--follow"), is_acking = cli_has(argc, argv, "--ack");
+	bool is_following = cli_has(argc, argv, "--follow"),
+	     is_acking = cli_has(argc, argv, "--ack");
 	struct reader r = { .run_dir = cli->conf->directories.run };
 	int x;
 

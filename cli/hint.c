@@ -34,19 +34,20 @@ hint_print(const char *conf_path, const struct conf *c)
 	host = c->listen[0].address;
 	port = (unsigned)c->listen[0].port;
 	fprintf(stderr,
-	    "Postern takes mail for anybody@%s on %s port %u. In another terminal:\n"
-	    "\n"
-	    "  swaks --server %s:%u --to you@%s\n"
-	    "\n"
-	    "or, without any further program:\n"
-	    "\n"
-	    "  bash -c 'exec 3<>/dev/tcp/%s/%u; say() { sleep 1; printf \"$@\" >&3; }; "
-	    "say \"EHLO me\\r\\n\"; "
-	    "say \"MAIL FROM:<me@%s>\\r\\nRCPT TO:<you@%s>\\r\\nDATA\\r\\n\"; "
-	    "say \"Subject: hello\\r\\n\\r\\nFirst message.\\r\\n.\\r\\nQUIT\\r\\n\"; cat <&3'\n"
-	    "\n"
-	    "It lands in %s/you/new. Ctrl-C stops the server.\n"
-	    "\n",
-	    d->title, host, port, host, port, d->title, host, port, d->title, d->title,
-	    d->mailbox_base);
+		"Postern takes mail for anybody@%s on %s port %u. In another terminal:\n"
+		"\n"
+		"  swaks --server %s:%u --to you@%s\n"
+		"\n"
+		"or, without any further program:\n"
+		"\n"
+		"  bash -c 'exec 3<>/dev/tcp/%s/%u; say() { sleep 1; printf \"$@\" >&3; }; "
+		"say \"EHLO me\\r\\n\"; "
+		"say \"MAIL FROM:<me@%s>\\r\\nRCPT TO:<you@%s>\\r\\nDATA\\r\\n\"; "
+		"say \"Subject: hello\\r\\n\\r\\nFirst message.\\r\\n.\\r\\nQUIT\\r\\n\"; cat "
+		"<&3'\n"
+		"\n"
+		"It lands in %s/you/new. Ctrl-C stops the server.\n"
+		"\n",
+		d->title, host, port, host, port, d->title, host, port, d->title, d->title,
+		d->mailbox_base);
 }

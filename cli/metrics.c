@@ -30,10 +30,12 @@ metrics_print(const json_t *all)
 		if (value == NULL)
 			continue;
 		if (strcmp(m->name, open) != 0)
-			printf("# HELP postern_%s %s\n# TYPE postern_%s %s\n", m->name, m->help, m->name, m->type);
+			printf("# HELP postern_%s %s\n# TYPE postern_%s %s\n", m->name, m->help,
+			       m->name, m->type);
 		open = m->name;
 		if (*m->labels != '\0')
-			printf("postern_%s{%s} %lld\n", m->name, m->labels, (long long)json_integer_value(value));
+			printf("postern_%s{%s} %lld\n", m->name, m->labels,
+			       (long long)json_integer_value(value));
 		else
 			printf("postern_%s %lld\n", m->name, (long long)json_integer_value(value));
 	}

@@ -51,9 +51,8 @@ print_usage(FILE *f)
 	fprintf(f, "usage: postern COMMAND [-c FILE] ...\n\n");
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(f, "  %-*s %s\n", COLUMN, commands[i].name, commands[i].what);
-	fprintf(f,
-	    "\n  -c FILE     configuration; default: $POSTERN_CONF, else " DEFAULT_CONF "\n"
-	    "  --help      also behind a command\n  --version\n");
+	fprintf(f, "\n  -c FILE     configuration; default: $POSTERN_CONF, else " DEFAULT_CONF "\n"
+		   "  --help      also behind a command\n  --version\n");
 }
 
 static void
@@ -103,11 +102,12 @@ find_command(const char *name)
 	near = nearest(span_of(name), buf_span(&names), ' ');
 	if (near.n > 0)
 		fprintf(stderr, "postern: unknown command `%s`; did you mean `%.*s`?\n", name,
-		    SPAN_ARG(near));
+			SPAN_ARG(near));
 	else
 		fprintf(stderr,
-		    "postern: unknown command `%s`; `postern --help` lists those that there are\n",
-		    name);
+			"postern: unknown command `%s`; `postern --help` lists those that there "
+			"are\n",
+			name);
 	buf_clear(&names);
 	return NULL;
 }
@@ -155,10 +155,10 @@ bad_option(const struct command *c, struct span name)
 
 	if (near.n > 0)
 		fprintf(stderr, "postern: unknown option `%.*s` of %s; did you mean `%.*s`?\n",
-		    SPAN_ARG(name), c->name, SPAN_ARG(near));
+			SPAN_ARG(name), c->name, SPAN_ARG(near));
 	else
 		fprintf(stderr, "postern: unknown option `%.*s` of %s; see `postern %s --help`\n",
-		    SPAN_ARG(name), c->name, c->name);
+			SPAN_ARG(name), c->name, c->name);
 	return EX_USAGE;
 }
 
@@ -178,7 +178,7 @@ check_options(const struct command *c, int argc, char **argv, int *argc_out, cha
 			return bad_option(c, name);
 		if (kind == 0 && equal >= 0) {
 			fprintf(stderr, "postern: %.*s takes no value; write %.*s\n",
-			    SPAN_ARG(name), SPAN_ARG(name));
+				SPAN_ARG(name), SPAN_ARG(name));
 			return EX_USAGE;
 		}
 		out[n++] = argv[i];
@@ -189,13 +189,13 @@ check_options(const struct command *c, int argc, char **argv, int *argc_out, cha
 			out[n++] = argv[++i];
 		} else if (kind == 1) {
 			fprintf(stderr, "postern: %s without a value; write %s=VALUE\n", argv[i],
-			    argv[i]);
+				argv[i]);
 			return EX_USAGE;
 		}
 	}
 	if (*c->args == '\0' && n > 1 && out[n - 1][0] != '-') {
 		fprintf(stderr, "postern: %s takes no argument `%s`; see `postern %s --help`\n",
-		    c->name, out[n - 1], c->name);
+			c->name, out[n - 1], c->name);
 		return EX_USAGE;
 	}
 	out[n] = NULL;

@@ -25,23 +25,29 @@
 static const struct {
 	const char *name;
 	enum queue_verb verb;
-	bool needs_what;        /* ids or filters; without them it is a mistake */
+	bool needs_what; /* ids or filters; without them it is a mistake */
 	const char *past;
 } verbs[] = {
-	{ "list", QUEUE_LIST, false, NULL },       { "show", QUEUE_SHOW, true, NULL },
-	{ "cat", QUEUE_CAT, true, NULL },          { "flush", QUEUE_FLUSH, false, "due now" },
-	{ "hold", QUEUE_HOLD, true, "held" },      { "release", QUEUE_RELEASE, false, "released" },
-	{ "delete", QUEUE_DELETE, true, "deleted" }, { "retry", QUEUE_RETRY, true, "due now" },
+	{ "list", QUEUE_LIST, false, NULL },
+	{ "show", QUEUE_SHOW, true, NULL },
+	{ "cat", QUEUE_CAT, true, NULL },
+	{ "flush", QUEUE_FLUSH, false, "due now" },
+	{ "hold", QUEUE_HOLD, true, "held" },
+	{ "release", QUEUE_RELEASE, false, "released" },
+	{ "delete", QUEUE_DELETE, true, "deleted" },
+	{ "retry", QUEUE_RETRY, true, "due now" },
 };
 #define VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
-static const char *const filters[] = { "sender", "rcpt", "domain", "site", "state", "older", "error" };
+static const char *const filters[] = {
+	"sender", "rcpt", "domain", "site", "state", "older", "error"
+};
 #define FILTERS (sizeof(filters) / sizeof(filters[0]))
 
 struct listing {
 	bool is_json;
 	bool is_cat;
-	bool is_show;           /* more of each recipient */
+	bool is_show; /* more of each recipient */
 	uint64_t items;
 };
 
@@ -59,7 +65,8 @@ time_text(json_int_t s, char *out, size_t n)
 	time_t t = (time_t)s;
 	struct tm tm;
 
-	if (t == 0 || localtime_r(&t, &tm) == NULL || strftime(out, n, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+	if (t == 0 || localtime_r(&t, &tm) == NULL ||
+	    strftime(out, n, "%Y-%m-%d %H:%M:%S", &tm) == 0)
 		snprintf(out, n, "-");
 	return out;
 }
@@ -122,11 +129,12 @@ print_message(const json_t *m, bool is_show)
 
 	printf("%-13s  %-8s %7s  %s  %s\n", text_of(m, "queue_id"),
 	       *text_of(m, "state") ? text_of(m, "state") : text_of(m, "queue_name"),
-	       size_text(json_integer_value(json_object_get(m, "message_size")), size, sizeof(size)),
-	       time_text(json_integer_value(json_object_get(m, "arrival_time")), when, sizeof(when)),
+	       size_text(json_integer_value(json_object_get(m, "message_size")), size,
+			 sizeof(size)),
+	       time_text(json_integer_value(json_object_get(m, "arrival_time")), when,
+			 sizeof(when)),
 	       *sender != '\0' ? sender : "<>");
-	json_array_foreach(json_object_get(m, "recipients"), i, rcpt)
-		print_rcpt(rcpt, is_show);
+	json_array_foreach(json_object_get(m, "recipients"), i, rcpt) print_rcpt(rcpt, is_show);
 }
 
 static int
@@ -166,7 +174,8 @@ print_end(size_t v, const struct listing *l, const struct admin_answer *done)
 	if (l->is_json || l->is_cat)
 		return;
 	if (verbs[v].past != NULL)
-		printf("%llu message%s, %llu recipient%s %s\n", m, plural(m), r, plural(r), verbs[v].past);
+		printf("%llu message%s, %llu recipient%s %s\n", m, plural(m), r, plural(r),
+		       verbs[v].past);
 	else if (verbs[v].verb == QUEUE_LIST && l->items == 0)
 		printf("No message in the queue.\n");
 	else if (verbs[v].verb == QUEUE_LIST)
@@ -181,15 +190,21 @@ take_word(struct buf *args, const char *word)
 	uint64_t id;
 
 	if (eq == NULL && id_parse(span_of(word), &id) < 0) {
-		fprintf(stderr, "postern: `%s` is neither a queue id (13 letters and digits) nor a filter like sender=...\n", word);
+		fprintf(stderr,
+			"postern: `%s` is neither a queue id (13 letters and digits) nor a filter "
+			"like sender=...\n",
+			word);
 		return EX_USAGE;
 	}
 	if (eq != NULL) {
 		size_t i = 0;
-		while (i < FILTERS && (strlen(filters[i]) != (size_t)(eq - word) || strncmp(filters[i], word, (size_t)(eq - word)) != 0))
+		while (i < FILTERS && (strlen(filters[i]) != (size_t)(eq - word) ||
+				       strncmp(filters[i], word, (size_t)(eq - word)) != 0))
 			i++;
 		if (i == FILTERS) {
-			fprintf(stderr, "postern: unknown filter `%.*s`; there are sender= rcpt= domain= site= state= older= error=\n",
+			fprintf(stderr,
+				"postern: unknown filter `%.*s`; there are sender= rcpt= domain= "
+				"site= state= older= error=\n",
 				(int)(eq - word), word);
 			return EX_USAGE;
 		}
@@ -216,10 +231,14 @@ parse_words(int argc, char **argv, struct admin_request *r, struct listing *l, s
 		if (strcmp(argv[i], "--json") == 0) {
 			l->is_json = true;
 		} else if (strcmp(argv[i], "--limit") == 0 || strcmp(argv[i], "--offset") == 0) {
-			x = take_number(argv[i], i + 1 < argc ? argv[i + 1] : NULL, argv[i][2] == 'l' ? &r->limit : &r->offset);
+			x = take_number(argv[i], i + 1 < argc ? argv[i + 1] : NULL,
+					argv[i][2] == 'l' ? &r->limit : &r->offset);
 			i++;
 		} else if (argv[i][0] == '-') {
-			fprintf(stderr, "postern: unknown option `%s`; there are --json, --limit N, --offset N\n", argv[i]);
+			fprintf(stderr,
+				"postern: unknown option `%s`; there are --json, --limit N, "
+				"--offset N\n",
+				argv[i]);
 			x = EX_USAGE;
 		} else {
 			x = take_word(args, argv[i]);
@@ -244,7 +263,10 @@ cmd_queue(const struct cli *cli, int argc, char **argv)
 		while (v < VERBS && strcmp(verbs[v].name, argv[0]) != 0)
 			v++;
 		if (v == VERBS) {
-			fprintf(stderr, "postern: `queue %s`: there are list, show, cat, flush, hold, release, delete, retry\n", argv[0]);
+			fprintf(stderr,
+				"postern: `queue %s`: there are list, show, cat, flush, hold, "
+				"release, delete, retry\n",
+				argv[0]);
 			return EX_USAGE;
 		}
 		argc--;
@@ -254,8 +276,12 @@ cmd_queue(const struct cli *cli, int argc, char **argv)
 	l.is_cat = verbs[v].verb == QUEUE_CAT;
 	l.is_show = verbs[v].verb == QUEUE_SHOW;
 	buf_init(&args, ADMIN_REQUEST_MAX - 64);
-	if ((x = parse_words(argc, argv, &r, &l, &args)) == 0 && verbs[v].needs_what && args.n == 0) {
-		fprintf(stderr, "postern: `queue %s` needs queue ids or filters, for example sender=*@example.org\n", verbs[v].name);
+	if ((x = parse_words(argc, argv, &r, &l, &args)) == 0 && verbs[v].needs_what &&
+	    args.n == 0) {
+		fprintf(stderr,
+			"postern: `queue %s` needs queue ids or filters, for example "
+			"sender=*@example.org\n",
+			verbs[v].name);
 		x = EX_USAGE;
 	}
 	if (x == 0) {

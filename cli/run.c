@@ -25,7 +25,7 @@
 enum {
 	START_LIMIT_MS = 60000, /* a spool of any size is open before that */
 	STOP_PHASES =
-	    5, /* in which master ends its children one kind after the other, each bounded by timeouts.stop */
+		5, /* in which master ends its children one kind after the other, each bounded by timeouts.stop */
 	STOP_GRACE_MS = 5000,
 	PROGRESS_MS = 5000,
 	PATH_MAX_BYTES = 4096,
@@ -50,8 +50,8 @@ cmd_run(const struct cli *cli, int argc, char **argv)
 		hint_print(cli->conf_path, c);
 		fflush(NULL);
 		execl(master, "postern", "-c", cli->conf_path, (char *)NULL);
-		fprintf(
-		    stderr, "postern: %s: %s; install Postern again\n", master, strerror(errno));
+		fprintf(stderr, "postern: %s: %s; install Postern again\n", master,
+			strerror(errno));
 		x = EX_OSERR;
 	}
 	conf_free(&c);
@@ -120,19 +120,20 @@ wait_ready(pid_t pid, int fd)
 		x = 0;
 	} else if (!is_over) {
 		fprintf(stderr,
-		    "postern: not ready after %d s, still starting; look into the log, `postern "
-		    "stop` ends it\n",
-		    START_LIMIT_MS / 1000);
+			"postern: not ready after %d s, still starting; look into the log, "
+			"`postern "
+			"stop` ends it\n",
+			START_LIMIT_MS / 1000);
 		x = EX_TEMPFAIL;
 	} else {
 		x = child_status(pid, true);
 		if (report.n > 0)
 			fprintf(stderr, "%s%s", buf_cstr(&report),
-			    report.p[report.n - 1] == '\n' ? "" : "\n");
+				report.p[report.n - 1] == '\n' ? "" : "\n");
 		else
-			fprintf(stderr,
-			    "postern: the server ended before it was ready; look into the log, or "
-			    "try `postern run`\n");
+			fprintf(stderr, "postern: the server ended before it was ready; look into "
+					"the log, or "
+					"try `postern run`\n");
 		x = x != 0 ? x : EX_UNAVAILABLE;
 	}
 	buf_clear(&report);
@@ -157,7 +158,7 @@ start(const struct cli *cli, const struct conf *c)
 		return x;
 	if (pipe2(ready, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
 		fprintf(stderr, "postern: cannot start a process: %s; end others first\n",
-		    strerror(errno));
+			strerror(errno));
 		return EX_OSERR;
 	}
 	if (pid == 0)
@@ -188,7 +189,7 @@ static int
 cannot_see(const struct server *s)
 {
 	fprintf(stderr, "postern: %s: %s; run this as root, or as the user of the server\n",
-	    s->pid_file, strerror(errno));
+		s->pid_file, strerror(errno));
 	return EX_NOPERM;
 }
 
@@ -198,8 +199,9 @@ send_signal(const struct server *s, int sig)
 	if (pidfd_send_signal(s->pidfd, sig, NULL, 0) == 0 || errno == ESRCH)
 		return 0;
 	fprintf(stderr,
-	    "postern: cannot signal pid %d: %s; run this as root, or as the user of the server\n",
-	    (int)s->pid, strerror(errno));
+		"postern: cannot signal pid %d: %s; run this as root, or as the user of the "
+		"server\n",
+		(int)s->pid, strerror(errno));
 	return EX_NOPERM;
 }
 
@@ -218,12 +220,13 @@ wait_gone(const struct server *s, uint64_t limit_ms)
 		waited_ms = clock_mono_ms() - began_mono_ms;
 		if (waited_ms < limit_ms)
 			fprintf(stderr, "postern: pid %d finishes what is in flight, %llu s\n",
-			    (int)s->pid, (unsigned long long)(waited_ms / 1000));
+				(int)s->pid, (unsigned long long)(waited_ms / 1000));
 	}
 	fprintf(stderr,
-	    "postern: pid %d runs on after %llu s; `kill -9 %d` ends it at once, and nothing that "
-	    "was acknowledged is lost\n",
-	    (int)s->pid, (unsigned long long)(limit_ms / 1000), (int)s->pid);
+		"postern: pid %d runs on after %llu s; `kill -9 %d` ends it at once, and nothing "
+		"that "
+		"was acknowledged is lost\n",
+		(int)s->pid, (unsigned long long)(limit_ms / 1000), (int)s->pid);
 	return EX_TEMPFAIL;
 }
 

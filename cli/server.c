@@ -93,7 +93,7 @@ server_master_path(char *out, size_t n)
 	if (snprintf(out, n, "%s/libexec/postern/master", self) >= (int)n ||
 	    access(out, X_OK) < 0) {
 		fprintf(stderr, "postern: %s: %s; build or install the whole of Postern\n", out,
-		    strerror(errno));
+			strerror(errno));
 		return EX_OSERR;
 	}
 	return 0;

@@ -11,8 +11,8 @@
 enum server_state {
 	SERVER_RUNNING,
 	SERVER_STOPPED, /* no pid file */
-	SERVER_DEAD,    /* a pid file that nobody holds */
-	SERVER_UNKNOWN  /* the pid file cannot be read; errno */
+	SERVER_DEAD,	/* a pid file that nobody holds */
+	SERVER_UNKNOWN	/* the pid file cannot be read; errno */
 };
 
 struct server {

@@ -38,7 +38,8 @@ int
 stats_fetch(const struct cli *cli, json_t **out)
 {
 	json_t *all = json_object();
-	int x = client_ask(cli->conf->directories.run, &(struct admin_request){ .kind = ADMIN_STATS }, on_stats, all, NULL);
+	int x = client_ask(cli->conf->directories.run,
+			   &(struct admin_request){ .kind = ADMIN_STATS }, on_stats, all, NULL);
 
 	*out = all;
 	return x;
@@ -62,7 +63,8 @@ print_leaves(const json_t *o, const char *prefix)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach((json_t *)(uintptr_t)o, key, v) {
+	json_object_foreach((json_t *)(uintptr_t)o, key, v)
+	{
 		snprintf(name, sizeof(name), "%s%s%s", prefix, *prefix ? "." : "", key);
 		if (json_is_object(v))
 			print_leaves(v, name);
@@ -82,7 +84,8 @@ cmd_stats(const struct cli *cli, int argc, char **argv)
 	const char *form = argc > 1 ? argv[1] : "";
 	int x;
 
-	if (argc > 2 || (*form && strcmp(form, "--json") != 0 && strcmp(form, "--prometheus") != 0)) {
+	if (argc > 2 ||
+	    (*form && strcmp(form, "--json") != 0 && strcmp(form, "--prometheus") != 0)) {
 		fprintf(stderr, "postern: usage: postern stats [--json | --prometheus]\n");
 		return EX_USAGE;
 	}

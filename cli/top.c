@@ -32,14 +32,17 @@ on_signal(int sig)
 /* What is shown, two to a line, so that all fits on a terminal of 24 lines. NULL: nothing. */
 static const struct shown {
 	const char *label, *path;
-	bool is_gauge;          /* has no rate */
+	bool is_gauge; /* has no rate */
 } shown[][2] = {
 	{ { "clients", "smtpd.sessions", true }, { "sessions out", "delivery.sessions", true } },
-	{ { "connections", "smtpd.connections", false }, { "delivered", "delivery.delivered", false } },
+	{ { "connections", "smtpd.connections", false },
+	  { "delivered", "delivery.delivered", false } },
 	{ { "messages in", "smtpd.messages", false }, { "deferred", "delivery.deferred", false } },
 	{ { "queued messages", "queue.messages", true }, { "bounced", "delivery.bounced", false } },
-	{ { "queued recipients", "queue.recipients", true }, { "expired", "delivery.expired", false } },
-	{ { " of them deferred", "queue.deferred", true }, { "reports", "delivery.reports", false } },
+	{ { "queued recipients", "queue.recipients", true },
+	  { "expired", "delivery.expired", false } },
+	{ { " of them deferred", "queue.deferred", true },
+	  { "reports", "delivery.reports", false } },
 	{ { " of them held", "queue.held", true }, { "syncs", "spool.syncs", false } },
 	{ { "queued bytes", "queue.bytes", true }, { "free bytes", "spool.free_bytes", true } },
 };
@@ -47,12 +50,15 @@ static const struct shown {
 static void
 print_one(const struct shown *what, const json_t *now, const json_t *before, double seconds)
 {
-	const json_t *v = stats_number(now, what->path), *old = before != NULL ? stats_number(before, what->path) : NULL;
+	const json_t *v = stats_number(now, what->path),
+		     *old = before != NULL ? stats_number(before, what->path) : NULL;
 	char rate[32] = "";
 
 	if (v != NULL && old != NULL && !what->is_gauge && seconds > 0)
-		snprintf(rate, sizeof(rate), "%.0f/s", (double)(json_integer_value(v) - json_integer_value(old)) / seconds);
-	printf("  %-17s %12lld %7s", what->label, v != NULL ? (long long)json_integer_value(v) : 0, rate);
+		snprintf(rate, sizeof(rate), "%.0f/s",
+			 (double)(json_integer_value(v) - json_integer_value(old)) / seconds);
+	printf("  %-17s %12lld %7s", what->label, v != NULL ? (long long)json_integer_value(v) : 0,
+	       rate);
 }
 
 static void
@@ -154,7 +160,8 @@ draw(const struct cli *cli, const json_t *now, const json_t *before, double seco
 	if (is_screen)
 		printf("\033[H\033[2J");
 	strftime(when, sizeof(when), "%H:%M:%S", localtime_r(&t, &tm));
-	printf("postern %s  %s%s\n\n", cli->conf->hostname, when, is_screen ? "  (Ctrl-C ends)" : "");
+	printf("postern %s  %s%s\n\n", cli->conf->hostname, when,
+	       is_screen ? "  (Ctrl-C ends)" : "");
 	print_numbers(now, before, seconds);
 	print_processes(cli);
 	fflush(stdout);

@@ -17,7 +17,7 @@
 /* this program */
 #include "cli/cli.h"
 
-#define IDS_MAX 1000            /* queue ids followed for an address */
+#define IDS_MAX 1000 /* queue ids followed for an address */
 #define SYSLOG_FILE "/var/log/mail.log"
 
 static char here[] = "";
@@ -63,7 +63,8 @@ print_lines(FILE *f, const char *word, const struct map *ids)
 	unsigned n = 0;
 
 	while (getline(&line, &cap, f) > 0) {
-		if (strcasestr(line, word) == NULL && !(find_qid(line, qid) && map_get(ids, span_of(qid)) != NULL))
+		if (strcasestr(line, word) == NULL &&
+		    !(find_qid(line, qid) && map_get(ids, span_of(qid)) != NULL))
 			continue;
 		fputs(line, stdout);
 		n++;
@@ -80,7 +81,8 @@ trace_log(const char *path, const char *word)
 	unsigned n;
 
 	if (f == NULL) {
-		fprintf(stderr, "postern: %s: %s; trace reads the log with your rights\n", path, strerror(errno));
+		fprintf(stderr, "postern: %s: %s; trace reads the log with your rights\n", path,
+			strerror(errno));
 		return errno == EACCES ? EX_NOPERM : EX_NOINPUT;
 	}
 	map_init(&ids);
@@ -115,7 +117,7 @@ cmd_trace(const struct cli *cli, int argc, char **argv)
 		char *show[] = { (char[]){ "queue" }, (char[]){ "show" }, argv[1], NULL };
 		y = cmd_queue(cli, 3, show);
 		if (y == EX_DATAERR)
-			y = 0;  /* gone: the log told the rest */
+			y = 0; /* gone: the log told the rest */
 	} else {
 		snprintf(filter, sizeof(filter), "rcpt=%s", argv[1]);
 		char *list[] = { (char[]){ "queue" }, (char[]){ "list" }, filter, NULL };

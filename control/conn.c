@@ -22,8 +22,8 @@
 /* this program */
 #include "control/control.h"
 
-#define REQUEST_WAIT_MS 10000   /* from connect to the whole request */
-#define ANSWER_WAIT_MS 60000    /* a client that takes nothing */
+#define REQUEST_WAIT_MS 10000 /* from connect to the whole request */
+#define ANSWER_WAIT_MS 60000  /* a client that takes nothing */
 #define OUT_MAX (16u * 1024 * 1024)
 
 struct conn {
@@ -32,7 +32,7 @@ struct conn {
 	int fd;
 	struct buf in, out;
 	size_t out_head;
-	bool is_done;           /* DONE is queued: close when written */
+	bool is_done; /* DONE is queued: close when written */
 	bool is_closed;
 	struct timer timer;
 };
@@ -128,7 +128,8 @@ client_new(struct control *ctl, int fd)
 	c->client.ctl = ctl;
 	c->client.conn = c;
 	list_init(&c->client.node);
-	if (!identify(c) || is_too_many(ctl, &c->client) || uv_poll_init(ctl->svc->loop, &c->poll, fd) != 0) {
+	if (!identify(c) || is_too_many(ctl, &c->client) ||
+	    uv_poll_init(ctl->svc->loop, &c->poll, fd) != 0) {
 		fd_close(&c->fd);
 		mem_free(c);
 		return;
@@ -189,7 +190,8 @@ static void
 write_out(struct conn *c)
 {
 	while (c->out_head < c->out.n) {
-		ssize_t r = send(c->fd, c->out.p + c->out_head, c->out.n - c->out_head, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t r = send(c->fd, c->out.p + c->out_head, c->out.n - c->out_head,
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
@@ -267,7 +269,7 @@ read_in(struct conn *c)
 
 	if (r < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (r <= 0 || c->client.req != 0) {     /* gone, or talks again: one request each */
+	if (r <= 0 || c->client.req != 0) { /* gone, or talks again: one request each */
 		conn_close(c);
 		return;
 	}

@@ -11,8 +11,8 @@
 #include "loop/timer.h"
 #include "svc/svc.h"
 
-#define CONTROL_CLIENTS 64              /* at a time */
-#define CONTROL_CLIENTS_PER_USER 16     /* not for administrators */
+#define CONTROL_CLIENTS 64	    /* at a time */
+#define CONTROL_CLIENTS_PER_USER 16 /* not for administrators */
 
 /* The process: its clients, and the questions that siblings have not answered. */
 struct control {
@@ -20,9 +20,9 @@ struct control {
 	struct timer_set *timers;
 	struct list clients;
 	unsigned client_count;
-	struct map64 requests;  /* req -> struct client */
+	struct map64 requests; /* req -> struct client */
 	uint32_t last_req;
-	uint32_t admin_gid;     /* group postern; (uint32_t)-1: there is none */
+	uint32_t admin_gid; /* group postern; (uint32_t)-1: there is none */
 	struct listener *listeners;
 };
 
@@ -46,11 +46,11 @@ struct client {
 	struct conn *conn;
 	uint32_t uid;
 	bool is_admin;
-	uint32_t req;           /* 0: nothing asked yet */
+	uint32_t req; /* 0: nothing asked yet */
 	enum admin_kind kind;
-	unsigned waiting;       /* answers of siblings still to come (STATS) */
-	bool is_more_due;       /* qmgr waits for QUEUE_MORE */
-	unsigned items;         /* since the last QUEUE_MORE */
+	unsigned waiting; /* answers of siblings still to come (STATS) */
+	bool is_more_due; /* qmgr waits for QUEUE_MORE */
+	unsigned items;	  /* since the last QUEUE_MORE */
 };
 
 /* A request came in. */

@@ -15,15 +15,18 @@
 /* this program */
 #include "control/control.h"
 
-#define ITEMS_PER_MORE 64       /* qmgr waits for QUEUE_MORE after so many */
+#define ITEMS_PER_MORE 64 /* qmgr waits for QUEUE_MORE after so many */
 
 static void
 done(struct client *cl, int code, const char *text, uint64_t messages, uint64_t recipients)
 {
 	if (cl->req != 0)
 		map64_del(&cl->ctl->requests, cl->req);
-	conn_answer(cl, &(struct admin_answer){ .kind = ADMIN_DONE, .code = (uint16_t)-code, .messages = messages,
-						.recipients = recipients, .bytes = span_of(text) });
+	conn_answer(cl, &(struct admin_answer){ .kind = ADMIN_DONE,
+						.code = (uint16_t)-code,
+						.messages = messages,
+						.recipients = recipients,
+						.bytes = span_of(text) });
 }
 
 static void
@@ -38,7 +41,9 @@ start_queue(struct client *cl, const struct admin_request *r)
 	struct chan *qmgr = svc_peer(cl->ctl->svc, PROC_QMGR, 0);
 
 	if (r->verb >= QUEUE_VERB_COUNT) {
-		fail(cl, E_SYNTAX, "unknown order: `postern` and the server are of different versions; restart the server");
+		fail(cl, E_SYNTAX,
+		     "unknown order: `postern` and the server are of different versions; restart "
+		     "the server");
 		return;
 	}
 	if (!cl->is_admin && r->verb != QUEUE_LIST && r->verb != QUEUE_SHOW) {
@@ -50,14 +55,20 @@ start_queue(struct client *cl, const struct admin_request *r)
 		return;
 	}
 	chan_send(qmgr, MSG_QUEUE_QUERY,
-		  &(struct msg_queue_query){ .req = cl->req, .verb = r->verb, .is_admin = cl->is_admin, .uid = cl->uid,
-					     .filters = r->args, .limit = r->limit, .offset = r->offset });
+		  &(struct msg_queue_query){ .req = cl->req,
+					     .verb = r->verb,
+					     .is_admin = cl->is_admin,
+					     .uid = cl->uid,
+					     .filters = r->args,
+					     .limit = r->limit,
+					     .offset = r->offset });
 }
 
 static bool
 is_text(struct span s)
 {
-	return s.n <= 384 && span_chr(s, '\0') < 0 && span_chr(s, '\r') < 0 && span_chr(s, '\n') < 0;
+	return s.n <= 384 && span_chr(s, '\0') < 0 && span_chr(s, '\r') < 0 &&
+	       span_chr(s, '\n') < 0;
 }
 
 static void
@@ -78,7 +89,8 @@ start_route(struct client *cl, const struct admin_request *r)
 		return;
 	}
 	chan_send(router, MSG_ROUTE_EXPLAIN,
-		  &(struct msg_route_explain){ .req = cl->req, .address = address, .sender = sender });
+		  &(struct msg_route_explain){
+			  .req = cl->req, .address = address, .sender = sender });
 }
 
 static void
@@ -91,9 +103,13 @@ start_events(struct client *cl, const struct admin_request *r)
 	else if (qmgr == NULL)
 		fail(cl, E_PEERGONE, "the queue manager is starting; try again in a moment");
 	else if (r->kind == ADMIN_EVENTS)
-		chan_send(qmgr, MSG_EVENTS_READ, &(struct msg_events_read){ .req = cl->req, .serial = r->offset, .place = r->limit });
+		chan_send(qmgr, MSG_EVENTS_READ,
+			  &(struct msg_events_read){
+				  .req = cl->req, .serial = r->offset, .place = r->limit });
 	else
-		chan_send(qmgr, MSG_EVENTS_ACK, &(struct msg_events_ack){ .req = cl->req, .serial = r->offset, .place = r->limit });
+		chan_send(qmgr, MSG_EVENTS_ACK,
+			  &(struct msg_events_ack){
+				  .req = cl->req, .serial = r->offset, .place = r->limit });
 }
 
 static void
@@ -186,7 +202,8 @@ item(struct client *cl, struct span bytes)
 static void
 stats(struct client *cl, enum proc_id origin, struct span json)
 {
-	conn_answer(cl, &(struct admin_answer){ .kind = ADMIN_STATS_OF, .origin = (uint8_t)origin, .bytes = json });
+	conn_answer(cl, &(struct admin_answer){
+				.kind = ADMIN_STATS_OF, .origin = (uint8_t)origin, .bytes = json });
 	if (cl->waiting > 0 && --cl->waiting == 0)
 		done(cl, 0, "", 0, 0);
 }
@@ -197,18 +214,24 @@ smtpd_stats(struct client *cl, const struct msg_smtpd_stats *m)
 	const struct {
 		const char *name;
 		uint64_t n;
-	} first[] = { { "sessions", m->sessions }, { "connections", m->connections }, { "messages", m->messages },
-		      { "recipients", m->recipients }, { "bytes", m->bytes }, { "refused", m->refused }, { "ended", m->ended } },
-	  rejects[] = { { "relay", m->relay }, { "unknown", m->unknown }, { "address", m->address }, { "size", m->size },
-			{ "content", m->content }, { "rate", m->rate }, { "syntax", m->syntax }, { "policy", m->policy },
+	} first[] = { { "sessions", m->sessions }, { "connections", m->connections },
+		      { "messages", m->messages }, { "recipients", m->recipients },
+		      { "bytes", m->bytes },	   { "refused", m->refused },
+		      { "ended", m->ended } },
+	  rejects[] = { { "relay", m->relay },	   { "unknown", m->unknown },
+			{ "address", m->address }, { "size", m->size },
+			{ "content", m->content }, { "rate", m->rate },
+			{ "syntax", m->syntax },   { "policy", m->policy },
 			{ "later", m->later } };
 	struct buf json;
 
 	buf_init(&json, 4096);
 	for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++)
-		buf_printf(&json, "%s\"%s\":%llu", i == 0 ? "{" : ",", first[i].name, (unsigned long long)first[i].n);
+		buf_printf(&json, "%s\"%s\":%llu", i == 0 ? "{" : ",", first[i].name,
+			   (unsigned long long)first[i].n);
 	for (size_t i = 0; i < sizeof(rejects) / sizeof(rejects[0]); i++)
-		buf_printf(&json, "%s\"%s\":%llu", i == 0 ? ",\"rejects\":{" : ",", rejects[i].name, (unsigned long long)rejects[i].n);
+		buf_printf(&json, "%s\"%s\":%llu", i == 0 ? ",\"rejects\":{" : ",", rejects[i].name,
+			   (unsigned long long)rejects[i].n);
 	buf_puts(&json, "}}");
 	stats(cl, PROC_SMTPD, buf_span(&json));
 	buf_clear(&json);
@@ -219,7 +242,10 @@ events(struct client *cl, const struct msg_events_page *m)
 {
 	if (m->records.n > 0)
 		conn_answer(cl, &(struct admin_answer){ .kind = ADMIN_ITEM, .bytes = m->records });
-	conn_answer(cl, &(struct admin_answer){ .kind = ADMIN_DONE, .code = m->code, .messages = m->next, .recipients = m->place,
+	conn_answer(cl, &(struct admin_answer){ .kind = ADMIN_DONE,
+						.code = m->code,
+						.messages = m->next,
+						.recipients = m->place,
 						.bytes = m->text });
 }
 
@@ -227,14 +253,14 @@ events(struct client *cl, const struct msg_events_page *m)
 void
 request_on_msg(struct control *ctl, struct chan *c, enum msg_type type, union msg_any *msg)
 {
-	uint32_t req = type == MSG_QUEUE_ITEM	? msg->queue_item.req
-		       : type == MSG_QUEUE_DONE ? msg->queue_done.req
-		       : type == MSG_STATS	? msg->stats.req
+	uint32_t req = type == MSG_QUEUE_ITEM	 ? msg->queue_item.req
+		       : type == MSG_QUEUE_DONE	 ? msg->queue_done.req
+		       : type == MSG_STATS	 ? msg->stats.req
 		       : type == MSG_SMTPD_STATS ? msg->smtpd_stats.req
 		       : type == MSG_EVENTS_PAGE ? msg->events_page.req
-		       : type == MSG_ROUTE_STEP ? msg->route_step.req
-		       : type == MSG_ROUTE_DONE ? msg->route_done.req
-						: 0;
+		       : type == MSG_ROUTE_STEP	 ? msg->route_step.req
+		       : type == MSG_ROUTE_DONE	 ? msg->route_done.req
+						 : 0;
 	struct client *cl = map64_get(&ctl->requests, req);
 
 	if (cl == NULL)
@@ -242,7 +268,8 @@ request_on_msg(struct control *ctl, struct chan *c, enum msg_type type, union ms
 	if (type == MSG_QUEUE_ITEM)
 		item(cl, msg->queue_item.item);
 	else if (type == MSG_QUEUE_DONE)
-		conn_answer(cl, &(struct admin_answer){ .kind = ADMIN_DONE, .code = msg->queue_done.code,
+		conn_answer(cl, &(struct admin_answer){ .kind = ADMIN_DONE,
+							.code = msg->queue_done.code,
 							.messages = msg->queue_done.messages,
 							.recipients = msg->queue_done.recipients,
 							.bytes = msg->queue_done.text });
@@ -253,7 +280,8 @@ request_on_msg(struct control *ctl, struct chan *c, enum msg_type type, union ms
 	else if (type == MSG_SMTPD_STATS)
 		smtpd_stats(cl, &msg->smtpd_stats);
 	else if (type == MSG_ROUTE_STEP)
-		conn_answer(cl, &(struct admin_answer){ .kind = ADMIN_ITEM, .bytes = msg->route_step.text });
+		conn_answer(cl, &(struct admin_answer){ .kind = ADMIN_ITEM,
+							.bytes = msg->route_step.text });
 	else
 		done(cl, 0, "", msg->route_done.action, 0);
 	if (type == MSG_QUEUE_DONE || type == MSG_EVENTS_PAGE)

@@ -46,7 +46,8 @@ on_grace(void *arg)
 	a->is_grace_over = true;
 	timer_start(&a->grace, ACK_WAIT_MS);
 	LIST_EACH_SAFE(it, tmp, &a->sessions)
-		a->backend->abort(LIST_ENTRY(it, struct agent_session, node)->impl, 0, SPAN("The mail server is stopping"));
+		a->backend->abort(LIST_ENTRY(it, struct agent_session, node)->impl, 0,
+				  SPAN("The mail server is stopping"));
 }
 
 static void
@@ -56,7 +57,9 @@ on_stop(struct svc *svc, bool is_reload, uint32_t grace_ms)
 
 	(void)is_reload;
 	a->is_stopping = true;
-	timer_start(&a->grace, grace_ms > 2 * GRACE_MARGIN_MS ? grace_ms - GRACE_MARGIN_MS - ACK_WAIT_MS : grace_ms / 2);
+	timer_start(&a->grace, grace_ms > 2 * GRACE_MARGIN_MS
+				       ? grace_ms - GRACE_MARGIN_MS - ACK_WAIT_MS
+				       : grace_ms / 2);
 	LIST_EACH_SAFE(it, tmp, &a->sessions) {
 		struct agent_session *s = LIST_ENTRY(it, struct agent_session, node);
 		s->is_closing = true;
@@ -96,14 +99,22 @@ free_session(struct agent_session *s)
 void
 agent_up(struct agent_session *s, struct span relay, uint32_t connect_ms)
 {
-	send_state(s, &(struct msg_session_state){ .session = s->id, .state = SESSION_UP, .relay = relay, .connect_ms = connect_ms });
+	send_state(s, &(struct msg_session_state){ .session = s->id,
+						   .state = SESSION_UP,
+						   .relay = relay,
+						   .connect_ms = connect_ms });
 }
 
 void
-agent_failed(struct agent_session *s, uint16_t reply, struct span esc, struct span text, struct span relay)
+agent_failed(struct agent_session *s, uint16_t reply, struct span esc, struct span text,
+	     struct span relay)
 {
-	send_state(s, &(struct msg_session_state){ .session = s->id, .state = SESSION_FAILED, .reply = reply, .esc = esc,
-						   .text = span_sub(text, 0, 1000), .relay = relay });
+	send_state(s, &(struct msg_session_state){ .session = s->id,
+						   .state = SESSION_FAILED,
+						   .reply = reply,
+						   .esc = esc,
+						   .text = span_sub(text, 0, 1000),
+						   .relay = relay });
 	free_session(s);
 }
 
@@ -170,7 +181,8 @@ agent_credit(struct agent_session *s, struct job *j)
 	if (j->credit == 0)
 		return;
 	if (is_heard(s))
-		chan_send(s->agent->qmgr, MSG_JOB_CREDIT, &(struct msg_job_credit){ .job = j->id, .bytes = j->credit });
+		chan_send(s->agent->qmgr, MSG_JOB_CREDIT,
+			  &(struct msg_job_credit){ .job = j->id, .bytes = j->credit });
 	j->credit = 0;
 }
 
@@ -200,7 +212,8 @@ session_open(struct agent *a, const struct msg_session_open *m)
 	} else if (plan_decode(arena_dup(&s->mem, m->plan), &s->mem, &s->plan) < 0) {
 		const struct err_info *e = err_info(E_INTERNAL);
 		log_warn("qmgr sent a plan that cannot be read, for %.*s", SPAN_ARG(m->site));
-		agent_failed(s, (uint16_t)e->reply, span_of(e->esc), SPAN("Plan of the next hop cannot be read"), SPAN_NONE);
+		agent_failed(s, (uint16_t)e->reply, span_of(e->esc),
+			     SPAN("Plan of the next hop cannot be read"), SPAN_NONE);
 	} else {
 		a->backend->open(s);
 	}
@@ -210,11 +223,13 @@ session_open(struct agent *a, const struct msg_session_open *m)
 static void
 refuse_job(struct agent *a, struct agent_session *s, struct job *j)
 {
-	struct outcome o = job_error(E_AGAIN, OUTCOME_NOT_TRIED, SPAN("The connection was closed before its turn"));
+	struct outcome o = job_error(E_AGAIN, OUTCOME_NOT_TRIED,
+				     SPAN("The connection was closed before its turn"));
 	struct agent_session gone = { .agent = a, .id = j->session };
 
 	job_settle_rest(j, &o);
-	agent_result(s != NULL ? s : &gone, j, &(struct agent_relay){ .is_session_up = s != NULL && !s->is_closing });
+	agent_result(s != NULL ? s : &gone, j,
+		     &(struct agent_relay){ .is_session_up = s != NULL && !s->is_closing });
 }
 
 static void
@@ -293,8 +308,11 @@ send_running(struct agent *a, struct job *j)
 	buf_init(&indexes, 262144);
 	for (uint32_t i = 0; i < j->env.rcpt_count; i++)
 		buf_put_u32(&indexes, j->env.rcpts[i].index);
-	chan_send(a->qmgr, MSG_JOB_RUNNING, &(struct msg_job_running){ .job = j->id, .qid = j->qid, .number = j->number,
-								       .indexes = buf_span(&indexes) });
+	chan_send(a->qmgr, MSG_JOB_RUNNING,
+		  &(struct msg_job_running){ .job = j->id,
+					     .qid = j->qid,
+					     .number = j->number,
+					     .indexes = buf_span(&indexes) });
 	j->is_told = true;
 	buf_clear(&indexes);
 }

@@ -44,23 +44,23 @@ struct agent {
 	struct svc *svc;
 	const struct agent_backend *backend;
 	struct timer_set *timers;
-	struct chan *qmgr;              /* NULL: none now */
-	struct map64 by_id;             /* sessions of the present qmgr */
-	struct list sessions;           /* all */
-	struct map64 jobs;              /* running or waiting */
+	struct chan *qmgr;    /* NULL: none now */
+	struct map64 by_id;   /* sessions of the present qmgr */
+	struct list sessions; /* all */
+	struct map64 jobs;    /* running or waiting */
 	struct results results;
 	struct timer grace;
 	bool is_stopping, is_grace_over;
-	void *data;                     /* the backend's own */
+	void *data; /* the backend's own */
 };
 
 struct agent_session {
 	struct list node;
 	struct agent *agent;
 	uint32_t id;
-	bool is_orphan;                 /* of a qmgr that is gone: nothing is said about the session any more */
-	bool is_closing;                /* takes no more jobs */
-	struct arena mem;               /* of the plan */
+	bool is_orphan;	  /* of a qmgr that is gone: nothing is said about the session any more */
+	bool is_closing;  /* takes no more jobs */
+	struct arena mem; /* of the plan */
 	struct plan plan;
 	void *impl;
 };
@@ -72,7 +72,8 @@ extern const struct svc_ops agent_ops;
 /* The session takes jobs. */
 void agent_up(struct agent_session *s, struct span relay, uint32_t connect_ms);
 /* It never will: the last word about it. Frees the session. */
-void agent_failed(struct agent_session *s, uint16_t reply, struct span esc, struct span text, struct span relay);
+void agent_failed(struct agent_session *s, uint16_t reply, struct span esc, struct span text,
+		  struct span relay);
 /* It has ended; every job of it was reported. Frees the session. */
 void agent_closed(struct agent_session *s);
 /* All recipients of a job are settled: report it, and free it. */

@@ -43,7 +43,8 @@ job_new(const struct msg_job *m, struct job **out)
 	buf_init(&j->pending, STREAM_WINDOW_BYTES);
 	j->is_streamed = m->content.n == 0 && m->content_len > 0;
 	r = envelope_decode(arena_dup(&j->mem, m->envelope), &j->mem, &j->env);
-	if (r < 0 || j->env.rcpt_count == 0 || (!j->is_streamed && m->content.n != m->content_len)) {
+	if (r < 0 || j->env.rcpt_count == 0 ||
+	    (!j->is_streamed && m->content.n != m->content_len)) {
 		job_free(out);
 		return E_CORRUPT;
 	}

@@ -13,31 +13,31 @@
 #include "ipc/wire.h"
 #include "spool/envelope.h"
 
-#define JOB_TEXT_MAX 1000               /* reply text of one recipient */
-#define JOB_OUTCOMES_MAX 1048576        /* RESULT.outcomes */
+#define JOB_TEXT_MAX 1000	 /* reply text of one recipient */
+#define JOB_OUTCOMES_MAX 1048576 /* RESULT.outcomes */
 
 /* One message for some of its recipients, as qmgr gave it, and what became of each. It owns copies of everything. */
 struct job {
-	struct list node;               /* of its holder; a ring of its own otherwise */
+	struct list node; /* of its holder; a ring of its own otherwise */
 	uint64_t id, qid, number;
 	uint32_t session;
-	uint32_t content_flags;         /* enum record_content: hints */
+	uint32_t content_flags; /* enum record_content: hints */
 	uint64_t content_len;
 	struct arena mem;
 	struct envelope env;
-	struct span trace;              /* sent in front of the content, CRLF lines */
-	struct span content;            /* all of it; empty if it is streamed */
+	struct span trace;   /* sent in front of the content, CRLF lines */
+	struct span content; /* all of it; empty if it is streamed */
 	bool is_streamed;
-	bool is_aborted;                /* the content will never be complete */
-	bool is_told;                   /* a new qmgr knows that it runs here */
-	struct buf pending;             /* streamed content that was not yet taken */
-	uint64_t received;              /* bytes that ever came into pending */
-	uint32_t credit;                /* bytes taken from pending that qmgr was not told of */
-	struct outcome *outcomes;       /* one for each recipient of env */
+	bool is_aborted;	  /* the content will never be complete */
+	bool is_told;		  /* a new qmgr knows that it runs here */
+	struct buf pending;	  /* streamed content that was not yet taken */
+	uint64_t received;	  /* bytes that ever came into pending */
+	uint32_t credit;	  /* bytes taken from pending that qmgr was not told of */
+	struct outcome *outcomes; /* one for each recipient of env */
 	bool *is_settled;
 	uint32_t unsettled;
-	size_t text_max;                /* longest text, so that all outcomes fit into one RESULT */
-	uint64_t start_ms, end_ms;      /* monotonic; 0: not yet */
+	size_t text_max;	   /* longest text, so that all outcomes fit into one RESULT */
+	uint64_t start_ms, end_ms; /* monotonic; 0: not yet */
 };
 
 /* A job from a JOB message. E_CORRUPT: the envelope cannot be read, or has no recipient. */

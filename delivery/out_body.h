@@ -11,9 +11,9 @@
  * CRLF (our intake lets none in; a next hop that took one for the end of a line could be made to see another message).
  * For DATA, lines that begin with a dot get a second one.                                  RFC 5321 2.3.8, 4.5.2 */
 struct out_body {
-	bool is_dotted;         /* DATA; false: BDAT */
+	bool is_dotted; /* DATA; false: BDAT */
 	bool is_mid_line;
-	bool has_cr;            /* a CR waits for its LF */
+	bool has_cr; /* a CR waits for its LF */
 };
 
 void out_body_init(struct out_body *b, bool is_dotted);

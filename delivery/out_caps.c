@@ -48,9 +48,12 @@ out_caps_parse(struct out_caps *c, struct span text)
 		struct span keyword;
 		bool *flag;
 	} flags[] = {
-		{ SPAN("PIPELINING"), &c->has_pipelining }, { SPAN("8BITMIME"), &c->has_8bitmime },
-		{ SPAN("SMTPUTF8"), &c->has_smtputf8 },     { SPAN("CHUNKING"), &c->has_chunking },
-		{ SPAN("DSN"), &c->has_dsn },               { SPAN("STARTTLS"), &c->has_starttls },
+		{ SPAN("PIPELINING"), &c->has_pipelining },
+		{ SPAN("8BITMIME"), &c->has_8bitmime },
+		{ SPAN("SMTPUTF8"), &c->has_smtputf8 },
+		{ SPAN("CHUNKING"), &c->has_chunking },
+		{ SPAN("DSN"), &c->has_dsn },
+		{ SPAN("STARTTLS"), &c->has_starttls },
 	};
 	struct span line, word;
 

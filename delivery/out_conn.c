@@ -28,8 +28,8 @@
 #include "delivery/out_conn.h"
 
 enum {
-	ATTEMPTS_MAX = 64,              /* addresses tried for one session */
-	UNIX_PATH_BYTES = 107,          /* of UNIX_CONNECT */
+	ATTEMPTS_MAX = 64,     /* addresses tried for one session */
+	UNIX_PATH_BYTES = 107, /* of UNIX_CONNECT */
 };
 
 /* A socket and its place in the loop; outlives its connection until the loop lets go of it. */
@@ -61,7 +61,8 @@ is_own_v4(const uint8_t a[4])
 static bool
 may_connect(const struct plan_addr *a, uint32_t flags)
 {
-	static const uint8_t zero[12], mapped[12] = { [10] = 0xff, [11] = 0xff }, nat64[12] = { 0, 0x64, 0xff, 0x9b };
+	static const uint8_t zero[12], mapped[12] = { [10] = 0xff, [11] = 0xff },
+				       nat64[12] = { 0, 0x64, 0xff, 0x9b };
 
 	if (flags & PLAN_LOOPBACK_OK)
 		return true;
@@ -79,12 +80,15 @@ is_own_socket(int fd)
 	struct sockaddr_storage ours = { .ss_family = 0 }, theirs = { .ss_family = 0 };
 	socklen_t n = sizeof(ours), m = sizeof(theirs);
 
-	if (getsockname(fd, (struct sockaddr *)&ours, &n) < 0 || getpeername(fd, (struct sockaddr *)&theirs, &m) < 0 ||
+	if (getsockname(fd, (struct sockaddr *)&ours, &n) < 0 ||
+	    getpeername(fd, (struct sockaddr *)&theirs, &m) < 0 ||
 	    ours.ss_family != theirs.ss_family)
 		return false;
 	if (ours.ss_family == AF_INET)
-		return memcmp(&((struct sockaddr_in *)&ours)->sin_addr, &((struct sockaddr_in *)&theirs)->sin_addr, 4) == 0;
-	return memcmp(&((struct sockaddr_in6 *)&ours)->sin6_addr, &((struct sockaddr_in6 *)&theirs)->sin6_addr, 16) == 0;
+		return memcmp(&((struct sockaddr_in *)&ours)->sin_addr,
+			      &((struct sockaddr_in *)&theirs)->sin_addr, 4) == 0;
+	return memcmp(&((struct sockaddr_in6 *)&ours)->sin6_addr,
+		      &((struct sockaddr_in6 *)&theirs)->sin6_addr, 16) == 0;
 }
 
 /* ---- the socket ---- */
@@ -111,7 +115,8 @@ sock_free(struct out_conn *c)
 static void
 sock_watch(struct out_conn *c, bool wants_write, bool wants_read)
 {
-	uv_poll_start(&c->sock->poll, (wants_write ? UV_WRITABLE : 0) | (wants_read ? UV_READABLE : 0), on_poll);
+	uv_poll_start(&c->sock->poll,
+		      (wants_write ? UV_WRITABLE : 0) | (wants_read ? UV_READABLE : 0), on_poll);
 	c->sock->waits_write = wants_write;
 }
 
@@ -139,7 +144,8 @@ report_done(struct out_conn *c)
 	struct job *j;
 
 	while (c->has_session && (j = out_session_take_done(&c->s)) != NULL) {
-		struct agent_relay r = { span_of(c->relay), c->connect_ms, out_session_is_up(&c->s) && !c->is_closing };
+		struct agent_relay r = { span_of(c->relay), c->connect_ms,
+					 out_session_is_up(&c->s) && !c->is_closing };
 
 		c->connect_ms = 0;
 		agent_result(c->as, j, &r);
@@ -150,7 +156,8 @@ report_done(struct out_conn *c)
 void
 out_conn_give_back(struct out_conn *c)
 {
-	struct outcome o = job_error(E_AGAIN, OUTCOME_NOT_TRIED, SPAN("The connection ended before its turn"));
+	struct outcome o = job_error(E_AGAIN, OUTCOME_NOT_TRIED,
+				     SPAN("The connection ended before its turn"));
 	struct agent_relay r = { span_of(c->relay), 0, false };
 
 	while (!list_is_empty(&c->waiting)) {
@@ -259,13 +266,15 @@ ask_master(struct out_conn *c, const struct plan_host *h)
 	c->req = net->last_req;
 	(void)map64_put(&net->asked, c->req, c);
 	c->state = CONN_ASKED;
-	chan_send(c->as->agent->svc->master, MSG_UNIX_CONNECT, &(struct msg_unix_connect){ .req = c->req, .path = h->name });
+	chan_send(c->as->agent->svc->master, MSG_UNIX_CONNECT,
+		  &(struct msg_unix_connect){ .req = c->req, .path = h->name });
 	timer_start(&c->timer, c->connect_timeout_ms);
 }
 
 /* The next address of the plan; false: there is none. *addr_out is NULL for a Unix socket. */
 static bool
-next_address(struct out_conn *c, const struct plan_host **host_out, const struct plan_addr **addr_out)
+next_address(struct out_conn *c, const struct plan_host **host_out,
+	     const struct plan_addr **addr_out)
 {
 	const struct plan *p = &c->as->plan;
 
@@ -385,11 +394,13 @@ out_conn_on_master(struct agent *a, enum msg_type type, union msg_any *msg)
 		timer_stop(&c->timer);
 		sock_new(c, msg->unix_connected.fd);
 		begin_session(c);
-	} else if (type == MSG_UNIX_REFUSED && (c = map64_del(&net->asked, msg->unix_refused.req)) != NULL) {
+	} else if (type == MSG_UNIX_REFUSED &&
+		   (c = map64_del(&net->asked, msg->unix_refused.req)) != NULL) {
 		const struct err_info *e = err_info(E_CONNECT);
 
 		c->req = 0;
-		out_reason_add(&c->reason, c->relay, (uint16_t)e->reply, span_of(e->esc), msg->unix_refused.reason);
+		out_reason_add(&c->reason, c->relay, (uint16_t)e->reply, span_of(e->esc),
+			       msg->unix_refused.reason);
 		address_failed(c);
 	}
 }
@@ -480,7 +491,8 @@ read_in(struct out_conn *c)
 static void
 feed(struct out_conn *c)
 {
-	while (!list_is_empty(&c->waiting) && out_session_has_room(&c->s) && agent_may_start(c->as->agent))
+	while (!list_is_empty(&c->waiting) && out_session_has_room(&c->s) &&
+	       agent_may_start(c->as->agent))
 		out_session_add(&c->s, LIST_ENTRY(c->waiting.next, struct job, node));
 	if (c->s.job != NULL && c->s.job->start_ms == 0)
 		c->s.job->start_ms = clock_mono_ms();
@@ -503,8 +515,9 @@ died(struct out_conn *c)
 		out_conn_closed(c);
 		return;
 	}
-	out_reason_add(&c->reason, c->relay, f->reply != 0 ? f->reply : (uint16_t)err_info(E_CONNECT)->reply, span_of(f->esc),
-	    buf_span(&f->text));
+	out_reason_add(&c->reason, c->relay,
+		       f->reply != 0 ? f->reply : (uint16_t)err_info(E_CONNECT)->reply,
+		       span_of(f->esc), buf_span(&f->text));
 	address_failed(c);
 }
 
@@ -566,7 +579,8 @@ on_poll(uv_poll_t *h, int status, int events)
 	if (status < 0 && c->s.state != OUT_DEAD) {
 		int err = sock_error(c);
 
-		out_session_broken(&c->s, err != 0 ? strerror(err) : "connection closed by the server");
+		out_session_broken(&c->s,
+				   err != 0 ? strerror(err) : "connection closed by the server");
 	}
 	out_conn_pump(c);
 }

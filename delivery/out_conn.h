@@ -12,7 +12,7 @@ enum conn_state { CONN_CONNECTING, CONN_ASKED, CONN_OPENING, CONN_UP };
 
 /* For all connections. */
 struct out_net {
-	struct map64 asked;             /* number of the question to master -> connection */
+	struct map64 asked; /* number of the question to master -> connection */
 	uint32_t last_req;
 	char read_buf[OUT_READ_BYTES];
 };
@@ -24,19 +24,19 @@ struct out_conn {
 	struct out_timeouts timeouts;
 	uint32_t connect_timeout_ms, idle_ms;
 	enum conn_state state;
-	uint32_t host, addr;            /* the next to try */
+	uint32_t host, addr; /* the next to try */
 	uint32_t attempts;
-	struct out_sock *sock;          /* NULL: none */
-	uint32_t req;                   /* ASKED */
+	struct out_sock *sock; /* NULL: none */
+	uint32_t req;	       /* ASKED */
 	bool has_session;
 	struct out_session s;
 	uint64_t seen_progress;
-	struct list waiting;            /* jobs that the core has no room for yet */
+	struct list waiting; /* jobs that the core has no room for yet */
 	struct timer timer;
 	uint64_t open_ms;
-	uint32_t connect_ms;            /* told with the first result */
+	uint32_t connect_ms; /* told with the first result */
 	bool is_closing;
-	struct out_reason reason;       /* of the addresses that failed */
+	struct out_reason reason; /* of the addresses that failed */
 	char relay[OUT_RELAY_MAX + 1];
 };
 

@@ -43,7 +43,8 @@ is_path(struct span addr)
 static bool
 needs_utf8(const struct job *j)
 {
-	return !is_ascii(j->env.sender) || (j->env.is_smtputf8 && (j->content_flags & CONTENT_HEADER_UTF8));
+	return !is_ascii(j->env.sender) ||
+	       (j->env.is_smtputf8 && (j->content_flags & CONTENT_HEADER_UTF8));
 }
 
 static bool
@@ -96,7 +97,8 @@ out_envelope_check(struct job *j, const struct out_caps *caps)
 		else if (!is_ascii(addr) && !caps->has_smtputf8)
 			o = job_error(E_NEEDUTF8, 0, SPAN_NONE);
 		else if (good == max)
-			o = job_error(E_TOOMANY_RCPTS, OUTCOME_NOT_TRIED, SPAN("More recipients than the next hop takes at once"));
+			o = job_error(E_TOOMANY_RCPTS, OUTCOME_NOT_TRIED,
+				      SPAN("More recipients than the next hop takes at once"));
 		else {
 			good++;
 			continue;
@@ -146,7 +148,9 @@ put_notify(struct buf *b, uint8_t notify)
 	static const struct {
 		uint8_t bit;
 		const char *name;
-	} names[] = { { ENV_NOTIFY_SUCCESS, "SUCCESS" }, { ENV_NOTIFY_FAILURE, "FAILURE" }, { ENV_NOTIFY_DELAY, "DELAY" } };
+	} names[] = { { ENV_NOTIFY_SUCCESS, "SUCCESS" },
+		      { ENV_NOTIFY_FAILURE, "FAILURE" },
+		      { ENV_NOTIFY_DELAY, "DELAY" } };
 	char sep = '=';
 
 	if (notify == 0)
@@ -154,7 +158,8 @@ put_notify(struct buf *b, uint8_t notify)
 	buf_puts(b, " NOTIFY");
 	if (notify & ENV_NOTIFY_NEVER)
 		buf_puts(b, "=NEVER");
-	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]) && !(notify & ENV_NOTIFY_NEVER); i++) {
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]) && !(notify & ENV_NOTIFY_NEVER);
+	     i++) {
 		if (!(notify & names[i].bit))
 			continue;
 		buf_putc(b, sep);

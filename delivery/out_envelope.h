@@ -15,6 +15,7 @@ void out_envelope_check(struct job *j, const struct out_caps *caps);
 
 /* "MAIL FROM:<...> ...\r\n", "RCPT TO:<...> ...\r\n" for recipient i, with the parameters that the server offers. */
 void out_envelope_put_mail(struct buf *b, const struct job *j, const struct out_caps *caps);
-void out_envelope_put_rcpt(struct buf *b, const struct job *j, uint32_t i, const struct out_caps *caps);
+void out_envelope_put_rcpt(struct buf *b, const struct job *j, uint32_t i,
+			   const struct out_caps *caps);
 
 #endif

@@ -11,8 +11,8 @@
 #include "delivery/out_net.h"
 
 enum {
-	JOBS_MAX = 2,                   /* one runs, one waits */
-	IDLE_MARGIN_MS = 10000,         /* qmgr closes idle connections; this is for one that forgot */
+	JOBS_MAX = 2,		/* one runs, one waits */
+	IDLE_MARGIN_MS = 10000, /* qmgr closes idle connections; this is for one that forgot */
 };
 
 static uint32_t
@@ -50,10 +50,12 @@ net_open(struct agent_session *as)
 	copy_timeouts(c, as->agent->svc->conf);
 	c->open_ms = clock_mono_ms();
 	if (as->plan.transport == TRANSPORT_MAILDIR) {
-		out_reason_add(&c->reason, "mailbox", 451, SPAN("4.3.0"), SPAN("is not reached by the network"));
+		out_reason_add(&c->reason, "mailbox", 451, SPAN("4.3.0"),
+			       SPAN("is not reached by the network"));
 		out_conn_failed(c);
 	} else if (as->plan.tls >= PLAN_TLS_ENCRYPT) {
-		out_reason_add(&c->reason, "next hop", 451, SPAN("4.7.4"), SPAN("TLS is required, and this version does not offer it"));
+		out_reason_add(&c->reason, "next hop", 451, SPAN("4.7.4"),
+			       SPAN("TLS is required, and this version does not offer it"));
 		out_conn_failed(c);
 	} else {
 		out_conn_try(c);
@@ -125,7 +127,8 @@ net_close(void *impl)
 	}
 	out_session_quit(&c->s);
 	if (c->as->is_orphan && c->s.job != NULL && !job_has_all(c->s.job))
-		out_session_give_up(&c->s, OUTCOME_NOT_TRIED, SPAN("The queue manager was restarted"));
+		out_session_give_up(&c->s, OUTCOME_NOT_TRIED,
+				    SPAN("The queue manager was restarted"));
 	out_conn_pump(c);
 }
 

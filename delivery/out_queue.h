@@ -16,12 +16,12 @@
 struct out_queue {
 	struct buf text;
 	struct {
-		const char *borrowed;   /* NULL: in text, at offset `at` */
+		const char *borrowed; /* NULL: in text, at offset `at` */
 		size_t at, n;
 	} pieces[OUT_QUEUE_PIECES];
-	unsigned first, count;          /* pieces in use: first .. count-1 */
-	size_t committed;               /* bytes of text that are, or were, in a piece */
-	size_t left;                    /* bytes in all */
+	unsigned first, count; /* pieces in use: first .. count-1 */
+	size_t committed;      /* bytes of text that are, or were, in a piece */
+	size_t left;	       /* bytes in all */
 };
 
 void out_queue_init(struct out_queue *q);

@@ -18,13 +18,15 @@ add_text(struct out_reason *r, const char *relay, struct span text)
 	struct buf b;
 
 	buf_init(&b, OUT_REASON_MAX - n);
-	buf_printf(&b, "%s%s: %.*s", n > 0 ? "; " : "", relay, SPAN_ARG(span_sub(text, 0, ONE_REASON_MAX)));
+	buf_printf(&b, "%s%s: %.*s", n > 0 ? "; " : "", relay,
+		   SPAN_ARG(span_sub(text, 0, ONE_REASON_MAX)));
 	memcpy(r->text + n, buf_cstr(&b), b.is_failed ? 0 : b.n + 1);
 	buf_clear(&b);
 }
 
 void
-out_reason_add(struct out_reason *r, const char *relay, uint16_t reply, struct span esc, struct span text)
+out_reason_add(struct out_reason *r, const char *relay, uint16_t reply, struct span esc,
+	       struct span text)
 {
 	bool is_temp = esc.n == 0 || esc.p[0] != '5';
 

@@ -21,8 +21,10 @@ struct out_reason {
 	char text[OUT_REASON_MAX + 1];
 };
 
-void out_reason_add(struct out_reason *r, const char *relay, uint16_t reply, struct span esc, struct span text);
+void out_reason_add(struct out_reason *r, const char *relay, uint16_t reply, struct span esc,
+		    struct span text);
 /* "host[address]:port", or the path of a Unix socket (a is NULL). */
-void out_relay_format(char out[OUT_RELAY_MAX + 1], const struct plan_host *h, const struct plan_addr *a);
+void out_relay_format(char out[OUT_RELAY_MAX + 1], const struct plan_host *h,
+		      const struct plan_addr *a);
 
 #endif

@@ -18,10 +18,12 @@
 enum { FAILURE_TEXT_MAX = 512 };
 
 static const char *const await_names[AWAIT_COUNT] = {
-	[AWAIT_NOTHING] = "the next message", [AWAIT_GREETING] = "the greeting", [AWAIT_HELLO] = "the reply to EHLO",
-	[AWAIT_HELO] = "the reply to HELO",     [AWAIT_RSET] = "the reply to RSET", [AWAIT_MAIL] = "the reply to MAIL",
-	[AWAIT_RCPT] = "the reply to RCPT",     [AWAIT_DATA] = "the reply to DATA", [AWAIT_CHUNK] = "the reply to BDAT",
-	[AWAIT_END] = "the reply to the end of the message", [AWAIT_QUIT] = "the reply to QUIT",
+	[AWAIT_NOTHING] = "the next message", [AWAIT_GREETING] = "the greeting",
+	[AWAIT_HELLO] = "the reply to EHLO",  [AWAIT_HELO] = "the reply to HELO",
+	[AWAIT_RSET] = "the reply to RSET",   [AWAIT_MAIL] = "the reply to MAIL",
+	[AWAIT_RCPT] = "the reply to RCPT",   [AWAIT_DATA] = "the reply to DATA",
+	[AWAIT_CHUNK] = "the reply to BDAT",  [AWAIT_END] = "the reply to the end of the message",
+	[AWAIT_QUIT] = "the reply to QUIT",
 };
 
 /* ---- the end ---- */
@@ -42,7 +44,8 @@ note_failure(struct out_session *s, const struct outcome *o)
 static bool
 is_untried(const struct out_session *s)
 {
-	return s->txn_count > 1 && (s->txn.mail == STEP_TODO || s->txn.mail == STEP_SENT || !s->txn.is_body_begun);
+	return s->txn_count > 1 &&
+	       (s->txn.mail == STEP_TODO || s->txn.mail == STEP_SENT || !s->txn.is_body_begun);
 }
 
 static void
@@ -55,7 +58,8 @@ job_to_done(struct out_session *s, struct job **j)
 static void
 give_back_next(struct out_session *s)
 {
-	struct outcome o = job_error(E_AGAIN, OUTCOME_NOT_TRIED, SPAN("The connection ended before its turn"));
+	struct outcome o = job_error(E_AGAIN, OUTCOME_NOT_TRIED,
+				     SPAN("The connection ended before its turn"));
 
 	if (s->next == NULL)
 		return;
@@ -121,7 +125,8 @@ out_session_timeout(struct out_session *s)
 	else if (out_session_await(s) == AWAIT_END && !s->txn.is_body_done)
 		die_error(s, E_TIMEOUT, "timed out while", "the message was read from the queue");
 	else
-		die_error(s, E_TIMEOUT, "timed out while waiting for", await_names[out_session_await(s)]);
+		die_error(s, E_TIMEOUT, "timed out while waiting for",
+			  await_names[out_session_await(s)]);
 }
 
 void
@@ -139,7 +144,9 @@ out_session_outcome(const struct reply *r, const char *esc, struct buf *text)
 {
 	reply_put_text(r, JOB_TEXT_MAX, text);
 	return (struct outcome){
-		.status = r->code / 100 == 2 ? OUTCOME_DELIVERED : r->code / 100 == 5 ? OUTCOME_BOUNCED : OUTCOME_DEFERRED,
+		.status = r->code / 100 == 2   ? OUTCOME_DELIVERED
+			  : r->code / 100 == 5 ? OUTCOME_BOUNCED
+					       : OUTCOME_DEFERRED,
 		.reply = r->code,
 		.esc = span_of(esc),
 		.text = buf_span(text),
@@ -223,8 +230,9 @@ enum out_await
 out_session_await(const struct out_session *s)
 {
 	static const enum out_await of_state[] = {
-		[OUT_GREETING] = AWAIT_GREETING, [OUT_HELLO] = AWAIT_HELLO, [OUT_HELO] = AWAIT_HELO, [OUT_READY] = AWAIT_NOTHING,
-		[OUT_TXN] = AWAIT_NOTHING,       [OUT_QUIT] = AWAIT_QUIT,   [OUT_DEAD] = AWAIT_NOTHING,
+		[OUT_GREETING] = AWAIT_GREETING, [OUT_HELLO] = AWAIT_HELLO, [OUT_HELO] = AWAIT_HELO,
+		[OUT_READY] = AWAIT_NOTHING,	 [OUT_TXN] = AWAIT_NOTHING, [OUT_QUIT] = AWAIT_QUIT,
+		[OUT_DEAD] = AWAIT_NOTHING,
 	};
 
 	return s->state == OUT_TXN ? out_txn_await(s) : of_state[s->state];
@@ -271,7 +279,8 @@ out_session_input(struct out_session *s, struct span bytes)
 		if (got == 1)
 			on_reply(s, &r);
 		else
-			die_error(s, E_PROTOCOL, "no SMTP reply while waiting for", await_names[out_session_await(s)]);
+			die_error(s, E_PROTOCOL, "no SMTP reply while waiting for",
+				  await_names[out_session_await(s)]);
 	}
 }
 
@@ -393,7 +402,8 @@ out_session_wait_ms(const struct out_session *s)
 	case AWAIT_CHUNK:
 		return t->data_block;
 	case AWAIT_END:
-		return s->txn.is_body_done && out_queue_is_empty(&s->out) ? t->data_end : t->data_block;
+		return s->txn.is_body_done && out_queue_is_empty(&s->out) ? t->data_end
+									  : t->data_block;
 	case AWAIT_RSET:
 	case AWAIT_QUIT:
 		return t->quit;

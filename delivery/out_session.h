@@ -28,41 +28,52 @@ struct out_timeouts {
 };
 
 struct out_params {
-	bool is_lmtp;                           /* RFC 2033 */
-	struct span ehlo_name;                  /* borrowed */
-	const struct out_timeouts *timeouts;    /* borrowed */
+	bool is_lmtp;			     /* RFC 2033 */
+	struct span ehlo_name;		     /* borrowed */
+	const struct out_timeouts *timeouts; /* borrowed */
 };
 
 /* Why the connection ended, or why it never began. */
 struct out_failure {
-	uint16_t reply;                 /* of the server, 0: none */
+	uint16_t reply; /* of the server, 0: none */
 	char esc[REPLY_ESC_LEN];
 	struct buf text;
 };
 
 /* What the next reply answers. */
 enum out_await {
-	AWAIT_NOTHING, AWAIT_GREETING, AWAIT_HELLO, AWAIT_HELO, AWAIT_RSET, AWAIT_MAIL, AWAIT_RCPT, AWAIT_DATA, AWAIT_CHUNK,
-	AWAIT_END, AWAIT_QUIT, AWAIT_COUNT
+	AWAIT_NOTHING,
+	AWAIT_GREETING,
+	AWAIT_HELLO,
+	AWAIT_HELO,
+	AWAIT_RSET,
+	AWAIT_MAIL,
+	AWAIT_RCPT,
+	AWAIT_DATA,
+	AWAIT_CHUNK,
+	AWAIT_END,
+	AWAIT_QUIT,
+	AWAIT_COUNT
 };
 
 enum out_step { STEP_TODO, STEP_SENT, STEP_OK, STEP_FAILED };
 
 /* The transaction that is under way. */
 struct out_txn {
-	enum out_step mail, data;       /* data: DATA, or the BDAT that ends the message */
+	enum out_step mail, data; /* data: DATA, or the BDAT that ends the message */
 	bool is_bdat;
-	bool is_rset_open;              /* RSET was sent, its reply has not come */
-	bool is_body_begun;             /* a byte of content was queued */
-	bool is_body_done;              /* all of the message was queued */
-	bool is_hollow;                 /* 354 although no recipient was accepted: a lone dot follows, RFC 2920 3.1 */
-	uint32_t *order;                /* recipients to ask for, indexes of env.rcpts */
+	bool is_rset_open;  /* RSET was sent, its reply has not come */
+	bool is_body_begun; /* a byte of content was queued */
+	bool is_body_done;  /* all of the message was queued */
+	bool is_hollow; /* 354 although no recipient was accepted: a lone dot follows, RFC 2920 3.1 */
+	uint32_t *order; /* recipients to ask for, indexes of env.rcpts */
 	uint32_t count;
 	uint32_t rcpt_sent, rcpt_answered, rcpt_ok;
-	uint32_t chunks_open;           /* BDAT without LAST whose reply has not come */
-	uint32_t end_count, end_answered; /* replies to the end of the message: one, LMTP one for each accepted */
-	bool is_end_ok;                 /* one of them was 2xx */
-	uint32_t end_at;                /* place in order to look for the next accepted recipient (LMTP) */
+	uint32_t chunks_open; /* BDAT without LAST whose reply has not come */
+	uint32_t end_count,
+		end_answered; /* replies to the end of the message: one, LMTP one for each accepted */
+	bool is_end_ok;	      /* one of them was 2xx */
+	uint32_t end_at;      /* place in order to look for the next accepted recipient (LMTP) */
 	struct out_body body;
 };
 
@@ -70,17 +81,17 @@ struct out_session {
 	struct out_params params;
 	enum out_state state;
 	struct out_caps caps;
-	struct out_queue out;           /* what is to be written */
+	struct out_queue out; /* what is to be written */
 	struct reply_parser in;
-	struct job *job;                /* running */
-	struct job *next;               /* waiting for its turn */
-	struct list done;               /* settled, not yet taken by the owner */
+	struct job *job;  /* running */
+	struct job *next; /* waiting for its turn */
+	struct list done; /* settled, not yet taken by the owner */
 	struct out_txn txn;
-	uint32_t txn_count;             /* transactions that were begun on this connection */
-	bool needs_rset;                /* the server may hold the rest of a failed transaction */
-	bool is_quitting;               /* QUIT after the running job */
-	uint64_t progress;              /* changes whenever the timer is to be restarted */
-	struct out_failure failure;     /* once DEAD */
+	uint32_t txn_count;	    /* transactions that were begun on this connection */
+	bool needs_rset;	    /* the server may hold the rest of a failed transaction */
+	bool is_quitting;	    /* QUIT after the running job */
+	uint64_t progress;	    /* changes whenever the timer is to be restarted */
+	struct out_failure failure; /* once DEAD */
 };
 
 void out_session_init(struct out_session *s, const struct out_params *p);

@@ -59,8 +59,8 @@ make_order(struct out_session *s)
 static bool
 has_open_reply(const struct out_txn *t)
 {
-	return t->is_rset_open || t->mail == STEP_SENT || t->rcpt_answered < t->rcpt_sent || t->data == STEP_SENT ||
-	       t->chunks_open > 0;
+	return t->is_rset_open || t->mail == STEP_SENT || t->rcpt_answered < t->rcpt_sent ||
+	       t->data == STEP_SENT || t->chunks_open > 0;
 }
 
 static bool
@@ -75,7 +75,8 @@ may_send(const struct out_session *s)
 static bool
 is_lost(const struct out_txn *t)
 {
-	return t->mail == STEP_FAILED || t->data == STEP_FAILED || (t->rcpt_answered == t->count && t->rcpt_ok == 0);
+	return t->mail == STEP_FAILED || t->data == STEP_FAILED ||
+	       (t->rcpt_answered == t->count && t->rcpt_ok == 0);
 }
 
 /* The content is at hand, small, and goes with the command: no reply is needed before it. An LMTP server's replies are
@@ -91,7 +92,8 @@ may_send_data(const struct out_session *s)
 {
 	const struct out_txn *t = &s->txn;
 
-	if (t->data != STEP_TODO || t->is_body_begun || t->rcpt_sent < t->count || is_lost(t) || !may_send(s))
+	if (t->data != STEP_TODO || t->is_body_begun || t->rcpt_sent < t->count || is_lost(t) ||
+	    !may_send(s))
 		return false;
 	if (t->is_bdat && !may_send_blind(s))
 		return t->rcpt_answered == t->count;
@@ -232,7 +234,8 @@ advance_bdat(struct out_session *s)
 {
 	const struct job *j = s->job;
 
-	while (!s->txn.is_body_done && may_send(s) && (j->pending.n >= CHUNK_BYTES / 2 || job_has_all(j)))
+	while (!s->txn.is_body_done && may_send(s) &&
+	       (j->pending.n >= CHUNK_BYTES / 2 || job_has_all(j)))
 		put_chunk(s);
 }
 
@@ -293,7 +296,8 @@ static void
 finish(struct out_session *s)
 {
 	struct out_txn *t = &s->txn;
-	struct outcome o = job_error(E_PROTOCOL, 0, SPAN("The server gave no reply for this recipient"));
+	struct outcome o = job_error(E_PROTOCOL, 0,
+				     SPAN("The server gave no reply for this recipient"));
 
 	/* MAIL was taken, and no success ended it: what the server keeps must not mix with the next message. */
 	s->needs_rset = t->mail == STEP_OK && !t->is_end_ok;
@@ -363,7 +367,8 @@ on_mail(struct out_session *s, const struct reply *r)
 		return;
 	/* A connection that is used again and out of order on the server's side says nothing about this message. */
 	if (r->code == 503 && s->txn_count > 1) {
-		struct outcome o = job_error(E_PROTOCOL, OUTCOME_NOT_TRIED, SPAN("The server lost track of the connection"));
+		struct outcome o = job_error(E_PROTOCOL, OUTCOME_NOT_TRIED,
+					     SPAN("The server lost track of the connection"));
 		out_session_die(s, &o);
 		return;
 	}
@@ -409,7 +414,8 @@ on_rcpt(struct out_session *s, const struct reply *r)
 static void
 end_hollow(struct out_session *s)
 {
-	struct outcome o = job_error(E_PROTOCOL, 0, SPAN("The server takes a message without recipients"));
+	struct outcome o = job_error(E_PROTOCOL, 0,
+				     SPAN("The server takes a message without recipients"));
 
 	/* How many replies would an LMTP server give? */
 	if (s->params.is_lmtp) {
@@ -425,7 +431,9 @@ end_hollow(struct out_session *s)
 static void
 on_data(struct out_session *s, const struct reply *r)
 {
-	struct outcome o = job_error(E_PROTOCOL, 0, SPAN("The server answered DATA with neither 354 nor an error"));
+	struct outcome o =
+		job_error(E_PROTOCOL, 0,
+			  SPAN("The server answered DATA with neither 354 nor an error"));
 	struct out_txn *t = &s->txn;
 
 	t->data = r->code == 354 ? STEP_OK : STEP_FAILED;
@@ -445,7 +453,8 @@ static void
 on_chunk(struct out_session *s, const struct reply *r)
 {
 	struct out_txn *t = &s->txn;
-	struct outcome o = job_error(E_PROTOCOL, 0, SPAN("The server refused a part of the message"));
+	struct outcome o = job_error(E_PROTOCOL, 0,
+				     SPAN("The server refused a part of the message"));
 
 	t->chunks_open--;
 	if (r->code / 100 == 2)
@@ -464,7 +473,9 @@ on_end(struct out_session *s, const struct reply *r)
 
 	/* Too early: a yes is a lie, a no is final, and the connection is of no more use. */
 	if (!is_sent) {
-		struct outcome o = job_error(E_PROTOCOL, 0, SPAN("The server answered before the end of the message"));
+		struct outcome o =
+			job_error(E_PROTOCOL, 0,
+				  SPAN("The server answered before the end of the message"));
 		if (r->code / 100 != 2)
 			settle_reply(s, r, -1);
 		out_session_die(s, &o);
@@ -490,7 +501,8 @@ out_txn_reply(struct out_session *s, enum out_await what, const struct reply *r)
 	if (what == AWAIT_RSET && r->code / 100 == 2) {
 		s->txn.is_rset_open = false;
 	} else if (what == AWAIT_RSET) {
-		struct outcome o = job_error(E_PROTOCOL, OUTCOME_NOT_TRIED, SPAN("The server refused RSET"));
+		struct outcome o = job_error(E_PROTOCOL, OUTCOME_NOT_TRIED,
+					     SPAN("The server refused RSET"));
 		out_session_die(s, &o);
 	} else if (what == AWAIT_MAIL) {
 		on_mail(s, r);
@@ -510,5 +522,6 @@ out_txn_reply(struct out_session *s, enum out_await what, const struct reply *r)
 bool
 out_txn_is_in_doubt(const struct out_session *s)
 {
-	return s->txn.is_body_done && !s->txn.is_hollow && out_queue_is_empty(&s->out) && s->job != NULL && s->job->unsettled > 0;
+	return s->txn.is_body_done && !s->txn.is_hollow && out_queue_is_empty(&s->out) &&
+	       s->job != NULL && s->job->unsettled > 0;
 }

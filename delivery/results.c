@@ -10,7 +10,7 @@
 
 struct kept {
 	struct list node;
-	struct msg_result msg;          /* spans are copies */
+	struct msg_result msg; /* spans are copies */
 };
 
 void

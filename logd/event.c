@@ -67,8 +67,9 @@ event_put_iso_time(struct buf *out, uint64_t wall_us)
 	const struct tm *tm = local_time(wall_us);
 	long east = tm->tm_gmtoff / 60, minutes = east < 0 ? -east : east;
 
-	buf_printf(out, "%04d-%02d-%02dT%02d:%02d:%02d.%03u%c%02ld:%02ld", tm->tm_year + 1900, tm->tm_mon + 1, tm->tm_mday,
-		   tm->tm_hour, tm->tm_min, tm->tm_sec, (unsigned)(wall_us / 1000 % 1000), east < 0 ? '-' : '+', minutes / 60,
+	buf_printf(out, "%04d-%02d-%02dT%02d:%02d:%02d.%03u%c%02ld:%02ld", tm->tm_year + 1900,
+		   tm->tm_mon + 1, tm->tm_mday, tm->tm_hour, tm->tm_min, tm->tm_sec,
+		   (unsigned)(wall_us / 1000 % 1000), east < 0 ? '-' : '+', minutes / 60,
 		   minutes % 60);
 }
 
@@ -79,7 +80,8 @@ event_put_syslog_time(struct buf *out, uint64_t wall_us)
 					    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 	const struct tm *tm = local_time(wall_us);
 
-	buf_printf(out, "%s %2d %02d:%02d:%02d", months[tm->tm_mon % 12], tm->tm_mday, tm->tm_hour, tm->tm_min, tm->tm_sec);
+	buf_printf(out, "%s %2d %02d:%02d:%02d", months[tm->tm_mon % 12], tm->tm_mday, tm->tm_hour,
+		   tm->tm_min, tm->tm_sec);
 }
 
 void

@@ -22,13 +22,14 @@ struct event {
 	struct span name;
 	struct event_field fields[EVENT_FIELDS_MAX];
 	unsigned field_count;
-	const char *process;    /* "smtpd" */
+	const char *process; /* "smtpd" */
 	uint32_t pid;
-	struct span record;     /* as it came */
+	struct span record; /* as it came */
 };
 
 /* Decode a record of base/log.h. process is borrowed. E_CORRUPT. */
-int event_decode(struct span record, const char *process, uint32_t pid, struct event *out) MUST_CHECK;
+int event_decode(struct span record, const char *process, uint32_t pid,
+		 struct event *out) MUST_CHECK;
 /* Value of a field, empty: there is none. */
 struct span event_get(const struct event *ev, const char *key);
 bool event_is(const struct event *ev, const char *name);
@@ -45,6 +46,7 @@ void event_put_json(struct buf *out, const struct event *ev);
 
 /* The lines that Postfix would write for this event, for pflogsumm, logwatch and fail2ban. put() is called for each line
  * with the name of Postfix's program ("smtpd"). */
-void event_put_postfix(const struct event *ev, void (*put)(void *arg, const char *program, struct span text), void *arg);
+void event_put_postfix(const struct event *ev,
+		       void (*put)(void *arg, const char *program, struct span text), void *arg);
 
 #endif

@@ -23,8 +23,8 @@
 #include "logd/sink.h"
 
 #define LINE_MAX_BYTES (6 * LOG_EVENT_MAX + 256)
-#define RETRY_MS 1000           /* syslog is slow or gone */
-#define STOP_WAIT_MS 1000       /* for the last lines of siblings */
+#define RETRY_MS 1000	  /* syslog is slow or gone */
+#define STOP_WAIT_MS 1000 /* for the last lines of siblings */
 #define FACILITY_MAIL 2
 
 struct logd {
@@ -32,10 +32,10 @@ struct logd {
 	struct sink *sink;
 	struct buf line;
 	struct timer_set *timers;
-	struct timer flush;     /* at the end of this turn of the loop */
+	struct timer flush; /* at the end of this turn of the loop */
 	struct timer retry, stop;
-	bool is_asking;         /* LOG_WANT was sent */
-	char host[65];          /* for lines as Postfix writes them */
+	bool is_asking; /* LOG_WANT was sent */
+	char host[65];	/* for lines as Postfix writes them */
 };
 
 static struct logd self;
@@ -117,7 +117,8 @@ take_record(struct logd *l, struct span record, enum proc_id kind, uint32_t pid)
 	struct event ev;
 
 	if (event_decode(record, proc_info(kind)->name, pid, &ev) < 0) {
-		log_warn("%s[%u] sent a log record that cannot be read", proc_info(kind)->name, pid);
+		log_warn("%s[%u] sent a log record that cannot be read", proc_info(kind)->name,
+			 pid);
 		return;
 	}
 	put_event(l, &ev);
@@ -274,7 +275,8 @@ on_msg(struct svc *s, struct chan *c, enum msg_type type, union msg_any *msg)
 	if (chan_kind(c) == PROC_MASTER)
 		take_record(&self, msg->log_record.record, PROC_MASTER, (uint32_t)getppid());
 	else
-		take_record(&self, msg->log_record.record, chan_kind(c), (uint32_t)(uintptr_t)chan_data(c));
+		take_record(&self, msg->log_record.record, chan_kind(c),
+			    (uint32_t)(uintptr_t)chan_data(c));
 }
 
 static void
@@ -297,7 +299,9 @@ static void
 on_stop(struct svc *s, bool is_reload, uint32_t grace_ms)
 {
 	(void)is_reload;
-	timer_start(&self.stop, !has_peers(s) ? 0 : grace_ms < STOP_WAIT_MS ? grace_ms : STOP_WAIT_MS);
+	timer_start(&self.stop, !has_peers(s)		  ? 0
+				: grace_ms < STOP_WAIT_MS ? grace_ms
+							  : STOP_WAIT_MS);
 }
 
 const struct svc_ops logd_ops = {

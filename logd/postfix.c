@@ -88,7 +88,8 @@ put_seconds(struct buf *b, struct span ms_text)
 	else if (ms < 1000)
 		buf_printf(b, "0.%02llu", (unsigned long long)(ms / 10));
 	else if (ms < 10000)
-		buf_printf(b, "%llu.%llu", (unsigned long long)(ms / 1000), (unsigned long long)(ms / 100 % 10));
+		buf_printf(b, "%llu.%llu", (unsigned long long)(ms / 1000),
+			   (unsigned long long)(ms / 100 % 10));
 	else
 		buf_printf(b, "%llu", (unsigned long long)(ms / 1000));
 }
@@ -97,7 +98,8 @@ put_seconds(struct buf *b, struct span ms_text)
 static void
 put_reply(struct buf *b, const struct event *ev)
 {
-	struct span reply = event_get(ev, "reply"), esc = event_get(ev, "esc"), text = event_get(ev, "text");
+	struct span reply = event_get(ev, "reply"), esc = event_get(ev, "esc"),
+		    text = event_get(ev, "text");
 
 	if (reply.n > 0 && !span_starts(text, reply)) {
 		put_clean(b, reply, "");
@@ -112,8 +114,9 @@ put_reply(struct buf *b, const struct event *ev)
 
 /* ---- events of smtpd ---- */
 
-static const char *const counted_commands[] = { "ehlo", "helo", "starttls", "auth", "mail", "rcpt", "data", "bdat",
-						"rset", "noop", "vrfy", "quit", "commands" };
+static const char *const counted_commands[] = { "ehlo", "helo", "starttls", "auth", "mail",
+						"rcpt", "data", "bdat",	    "rset", "noop",
+						"vrfy", "quit", "commands" };
 
 static void
 put_connect(struct out *o, const struct event *ev)
@@ -123,7 +126,8 @@ put_connect(struct out *o, const struct event *ev)
 	for (unsigned i = 0; i < sizeof(counted_commands) / sizeof(counted_commands[0]); i++) {
 		uint64_t count;
 		if (span_to_u64(event_get(ev, counted_commands[i]), 1ull << 53, &count) == 0)
-			buf_printf(&o->line, " %s=%llu", counted_commands[i], (unsigned long long)count);
+			buf_printf(&o->line, " %s=%llu", counted_commands[i],
+				   (unsigned long long)count);
 	}
 	emit(o, "smtpd");
 }
@@ -178,7 +182,8 @@ static void
 put_known_words(struct buf *b, struct span esc, bool has_rcpt)
 {
 	for (unsigned i = 0; i < sizeof(known_words) / sizeof(known_words[0]); i++) {
-		if (span_eq(esc, span_of(known_words[i].esc)) && (has_rcpt || known_words[i].esc[0] == '4')) {
+		if (span_eq(esc, span_of(known_words[i].esc)) &&
+		    (has_rcpt || known_words[i].esc[0] == '4')) {
 			buf_printf(b, " %s:", known_words[i].words);
 			return;
 		}
@@ -188,7 +193,8 @@ put_known_words(struct buf *b, struct span esc, bool has_rcpt)
 static void
 put_reject(struct out *o, const struct event *ev)
 {
-	struct span stage = event_get(ev, "stage"), to = event_get(ev, "to"), proto = event_get(ev, "proto");
+	struct span stage = event_get(ev, "stage"), to = event_get(ev, "to"),
+		    proto = event_get(ev, "proto");
 	struct reply r = reply_of(ev);
 
 	put_qid(&o->line, ev);
@@ -267,7 +273,8 @@ delivery_program(const struct event *ev)
 static void
 put_attempt(struct out *o, const struct event *ev)
 {
-	struct span orig = event_get(ev, "orig"), relay = event_get(ev, "relay"), esc = event_get(ev, "esc");
+	struct span orig = event_get(ev, "orig"), relay = event_get(ev, "relay"),
+		    esc = event_get(ev, "esc");
 	bool is_sent = event_is(ev, "delivered") || event_is(ev, "discarded");
 	const char *status = is_sent ? "sent" : event_is(ev, "deferred") ? "deferred" : "bounced";
 
@@ -297,7 +304,9 @@ static void
 put_removed(struct out *o, const struct event *ev)
 {
 	put_qid(&o->line, ev);
-	buf_puts(&o->line, event_is(ev, "held") ? "placed on hold" : event_is(ev, "released") ? "released from hold" : "removed");
+	buf_puts(&o->line, event_is(ev, "held")	      ? "placed on hold"
+			   : event_is(ev, "released") ? "released from hold"
+						      : "removed");
 	emit(o, event_is(ev, "removed") ? "qmgr" : "postsuper");
 }
 
@@ -320,17 +329,18 @@ static const struct {
 	const char *name;
 	void (*fn)(struct out *o, const struct event *ev);
 } renderers[] = {
-	{ "connect", put_connect },     { "disconnect", put_connect },   { "reject", put_reject },
-	{ "received", put_received },   { "queued", put_queued },        { "delivered", put_attempt },
-	{ "deferred", put_attempt },    { "bounced", put_attempt },      { "expired", put_attempt },
-	{ "discarded", put_attempt },   { "removed", put_removed },      { "held", put_removed },
-	{ "released", put_removed },    { "deleted", put_removed },      { "warn", put_message },
-	{ "info", put_message },        { "debug", put_message },        { "fatal", put_message },
+	{ "connect", put_connect },   { "disconnect", put_connect }, { "reject", put_reject },
+	{ "received", put_received }, { "queued", put_queued },	     { "delivered", put_attempt },
+	{ "deferred", put_attempt },  { "bounced", put_attempt },    { "expired", put_attempt },
+	{ "discarded", put_attempt }, { "removed", put_removed },    { "held", put_removed },
+	{ "released", put_removed },  { "deleted", put_removed },    { "warn", put_message },
+	{ "info", put_message },      { "debug", put_message },	     { "fatal", put_message },
 	{ "bug", put_message },
 };
 
 void
-event_put_postfix(const struct event *ev, void (*put)(void *arg, const char *program, struct span text), void *arg)
+event_put_postfix(const struct event *ev,
+		  void (*put)(void *arg, const char *program, struct span text), void *arg)
 {
 	struct out o = { .put = put, .arg = arg };
 	bool is_known = false;

@@ -23,7 +23,7 @@
 struct sink {
 	enum sink_kind kind;
 	int fd;
-	struct buf waiting;     /* lines, each with its newline */
+	struct buf waiting; /* lines, each with its newline */
 	uint64_t lost;
 	int lost_errno;
 	bool is_broken;
@@ -75,7 +75,8 @@ sink_is_broken(const struct sink *s)
 void
 sink_put(struct sink *s, struct span line)
 {
-	if (s->waiting.n + line.n + 1 > WAITING_MAX && !sink_flush(s) && s->waiting.n + line.n + 1 > WAITING_MAX) {
+	if (s->waiting.n + line.n + 1 > WAITING_MAX && !sink_flush(s) &&
+	    s->waiting.n + line.n + 1 > WAITING_MAX) {
 		s->lost++;
 		return;
 	}
@@ -146,9 +147,12 @@ report_lost(struct sink *s)
 	buf_init(&line, 256);
 	if (s->kind == SINK_SYSLOG)
 		buf_puts(&line, "<20>postern/logd: ");
-	buf_printf(&line, "%llu log lines lost%s%s\n", (unsigned long long)s->lost, s->lost_errno != 0 ? ": " : "",
+	buf_printf(&line, "%llu log lines lost%s%s\n", (unsigned long long)s->lost,
+		   s->lost_errno != 0 ? ": " : "",
 		   s->lost_errno != 0 ? strerror(s->lost_errno) : "");
-	ssize_t r = s->kind == SINK_SYSLOG ? send(s->fd, line.p, line.n - 1, MSG_DONTWAIT | MSG_NOSIGNAL) : write(s->fd, line.p, line.n);
+	ssize_t r = s->kind == SINK_SYSLOG
+			    ? send(s->fd, line.p, line.n - 1, MSG_DONTWAIT | MSG_NOSIGNAL)
+			    : write(s->fd, line.p, line.n);
 	if (r > 0) {
 		s->lost = 0;
 		s->lost_errno = 0;

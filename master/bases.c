@@ -31,12 +31,13 @@ has_base(const struct bases *b, const char *path)
 static void
 warn_about_owner(const char *path, const struct stat *st, const struct ids *owner)
 {
-	bool may_write = st->st_uid == owner->uid ? st->st_mode & S_IWUSR
+	bool may_write = st->st_uid == owner->uid   ? st->st_mode & S_IWUSR
 			 : st->st_gid == owner->gid ? st->st_mode & S_IWGRP
 						    : st->st_mode & S_IWOTH;
 
 	if (owner->uid != (uint32_t)-1 && !may_write)
-		log_warn("mailbox_base %s belongs to user %u: users { mailbox } (%u) cannot make mailboxes in it; `chown %u:%u %s`",
+		log_warn("mailbox_base %s belongs to user %u: users { mailbox } (%u) cannot make "
+			 "mailboxes in it; `chown %u:%u %s`",
 			 path, st->st_uid, owner->uid, owner->uid, owner->gid, path);
 }
 
@@ -50,7 +51,9 @@ add_base(struct bases *b, const struct conf_domain *d, const struct ids *owner, 
 	errno = 0;
 	fd = folders_make(path, 0700, owner, NULL);
 	if (fd < 0 || fstat(fd, &st) < 0) {
-		buf_printf(why, "%u: domain \"%s\": mailbox_base %s cannot be made or opened: %s; make it, or name another folder",
+		buf_printf(why,
+			   "%u: domain \"%s\": mailbox_base %s cannot be made or opened: %s; make "
+			   "it, or name another folder",
 			   d->line, d->title, path,
 			   errno != 0 ? strerror(errno) : err_info(fd)->text);
 		fd_close(&fd);
@@ -70,7 +73,8 @@ bases_open(const struct conf *conf, const struct ids *owner, struct bases *out, 
 	*out = (struct bases){ NULL, 0 };
 	for (size_t i = 0; r == 0 && i < conf->domain_count; i++) {
 		const struct conf_domain *d = &conf->domain[i];
-		if (d->class == CONF_DOMAIN_CLASS_VIRTUAL && d->mailbox_base[0] != '\0' && !has_base(out, d->mailbox_base))
+		if (d->class == CONF_DOMAIN_CLASS_VIRTUAL && d->mailbox_base[0] != '\0' &&
+		    !has_base(out, d->mailbox_base))
 			r = add_base(out, d, owner, why);
 	}
 	if (r < 0)
@@ -95,8 +99,8 @@ bases_equal(const struct bases *a, const struct bases *b)
 	if (a->count != b->count)
 		return false;
 	for (size_t i = 0; i < a->count; i++) {
-		if (strcmp(a->items[i].path, b->items[i].path) != 0 || a->items[i].dev != b->items[i].dev ||
-		    a->items[i].ino != b->items[i].ino)
+		if (strcmp(a->items[i].path, b->items[i].path) != 0 ||
+		    a->items[i].dev != b->items[i].dev || a->items[i].ino != b->items[i].ino)
 			return false;
 	}
 	return true;
@@ -114,7 +118,8 @@ bases_give(struct chan *to, const struct bases *b)
 			die_temp("no descriptors left: %s", strerror(errno));
 		buf_reset(&name);
 		buf_printf(&name, "dir:%s", b->items[i].path);
-		chan_send(to, MSG_FILE_ADD, &(struct msg_file_add){ .name = buf_span(&name), .fd = fd });
+		chan_send(to, MSG_FILE_ADD,
+			  &(struct msg_file_add){ .name = buf_span(&name), .fd = fd });
 	}
 	buf_clear(&name);
 }

@@ -15,7 +15,7 @@
 #include "master/child.h"
 
 #define QMGR_SLOT 1
-#define LAST_SLOT 4095          /* 12 bits of a queue id */
+#define LAST_SLOT 4095 /* 12 bits of a queue id */
 
 static bool
 is_slot_used(struct master *m, unsigned slot)
@@ -139,7 +139,8 @@ child_count(struct master *m, enum proc_id kind)
 
 	LIST_EACH(it, &m->children) {
 		struct child *c = LIST_ENTRY(it, struct child, node);
-		n += c->kind == kind && c->state != CHILD_LEAVING && !c->is_alone && c->generation == m->generation;
+		n += c->kind == kind && c->state != CHILD_LEAVING && !c->is_alone &&
+		     c->generation == m->generation;
 	}
 	return n;
 }

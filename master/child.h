@@ -16,18 +16,19 @@
 enum child_state { CHILD_IDLE, CHILD_STARTING, CHILD_UP, CHILD_LEAVING, CHILD_STATE_COUNT };
 
 struct child {
-	struct list node;       /* in master.children */
+	struct list node; /* in master.children */
 	struct master *m;
 	enum proc_id kind;
-	uint16_t slot;          /* kept over restarts */
-	bool is_alone;          /* a worker of its own for jobs that crashed others; does not come back */
+	uint16_t slot; /* kept over restarts */
+	bool is_alone; /* a worker of its own for jobs that crashed others; does not come back */
 	unsigned generation;
 	enum child_state state;
-	pid_t pid;              /* 0: not running */
+	pid_t pid; /* 0: not running */
 	struct chan *chan;
-	struct timer timer;     /* IDLE: back-off; LEAVING: its grace is over; else: closed its channel and does not end */
+	struct timer
+		timer; /* IDLE: back-off; LEAVING: its grace is over; else: closed its channel and does not end */
 	uint64_t started_ms;
-	uint64_t backoff_ms;    /* of the next restart */
+	uint64_t backoff_ms;	 /* of the next restart */
 	const char *kill_reason; /* why we killed it, NULL: we did not */
 };
 

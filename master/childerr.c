@@ -19,7 +19,7 @@
 
 #define LINE_MAX_BYTES 1000
 
-static struct buf partial;      /* a line that is not whole yet */
+static struct buf partial; /* a line that is not whole yet */
 static int read_fd = -1;
 
 static void
@@ -48,7 +48,8 @@ take(struct master *m, struct span bytes)
 			put_line(m, buf_span(&partial));
 			buf_reset(&partial);
 		}
-		bytes = end >= 0 ? span_sub(bytes, n + 1, bytes.n) : span_sub(bytes, n < room ? n : room, bytes.n);
+		bytes = end >= 0 ? span_sub(bytes, n + 1, bytes.n)
+				 : span_sub(bytes, n < room ? n : room, bytes.n);
 	}
 }
 

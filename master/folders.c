@@ -35,9 +35,12 @@ static const struct {
 	const char *option;
 	size_t offset;
 } user_options[] = {
-	{ "smtpd", offsetof(struct conf, users.smtpd) },       { "router", offsetof(struct conf, users.router) },
-	{ "qmgr", offsetof(struct conf, users.qmgr) },         { "delivery", offsetof(struct conf, users.delivery) },
-	{ "control", offsetof(struct conf, users.control) },   { "log", offsetof(struct conf, users.log) },
+	{ "smtpd", offsetof(struct conf, users.smtpd) },
+	{ "router", offsetof(struct conf, users.router) },
+	{ "qmgr", offsetof(struct conf, users.qmgr) },
+	{ "delivery", offsetof(struct conf, users.delivery) },
+	{ "control", offsetof(struct conf, users.control) },
+	{ "log", offsetof(struct conf, users.log) },
 	{ "mailbox", offsetof(struct conf, users.mailbox) },
 };
 
@@ -65,7 +68,9 @@ folders_resolve_users(struct master *m, struct buf *why)
 			continue;
 		name = user_of(m->conf, (enum proc_id)kind);
 		if (conf_user_find(name, &uid, &gid) < 0 || uid == 0 || gid == 0) {
-			buf_printf(why, "users.%s = \"%s\": no such user, or one of root's ids; `useradd -r -M -U -s /usr/sbin/nologin %s` makes one",
+			buf_printf(why,
+				   "users.%s = \"%s\": no such user, or one of root's ids; "
+				   "`useradd -r -M -U -s /usr/sbin/nologin %s` makes one",
 				   proc_info((enum proc_id)kind)->user, name, name);
 			return E_CONFIG;
 		}
@@ -134,7 +139,8 @@ is_empty_folder(int fd)
 
 /* Make and open a folder of a process. One that belongs to somebody else is taken only while it is empty. */
 static int
-open_folder(const char *parent, const char *name, mode_t mode, const struct ids *owner, int *out, struct buf *why)
+open_folder(const char *parent, const char *name, mode_t mode, const struct ids *owner, int *out,
+	    struct buf *why)
 {
 	char path[PATH_MAX_BYTES];
 	struct stat st;
@@ -146,16 +152,22 @@ open_folder(const char *parent, const char *name, mode_t mode, const struct ids 
 	}
 	*out = folders_make(path, mode, owner, NULL);
 	if (*out < 0) {
-		buf_printf(why, "%s: cannot be made or opened: %s; make it, or name another one in directories { }", path,
-			   errno != 0 ? strerror(errno) : err_info(*out)->text);
+		buf_printf(why,
+			   "%s: cannot be made or opened: %s; make it, or name another one in "
+			   "directories { }",
+			   path, errno != 0 ? strerror(errno) : err_info(*out)->text);
 		return *out;
 	}
-	if (owner == NULL || owner->uid == (uint32_t)-1 || fstat(*out, &st) < 0 || st.st_uid == owner->uid)
+	if (owner == NULL || owner->uid == (uint32_t)-1 || fstat(*out, &st) < 0 ||
+	    st.st_uid == owner->uid)
 		return 0;
-	if (is_empty_folder(*out) && lchown(path, owner->uid, owner->gid) == 0 && chmod(path, mode) == 0)
+	if (is_empty_folder(*out) && lchown(path, owner->uid, owner->gid) == 0 &&
+	    chmod(path, mode) == 0)
 		return 0;
-	buf_printf(why, "%s belongs to user %u, not to %u of users { }; `chown -R %u:%u %s` gives it over", path, st.st_uid,
-		   owner->uid, owner->uid, owner->gid, path);
+	buf_printf(why,
+		   "%s belongs to user %u, not to %u of users { }; `chown -R %u:%u %s` gives it "
+		   "over",
+		   path, st.st_uid, owner->uid, owner->uid, owner->gid, path);
 	return E_CONFIG;
 }
 
@@ -179,8 +191,9 @@ lock_owner(int fd)
 		unsigned major, minor;
 		unsigned long ino;
 		long owner;
-		if (sscanf(line, "%*s FLOCK %*s %*s %ld %x:%x:%lu", &owner, &major, &minor, &ino) == 4 && ino == st.st_ino &&
-		    major == major(st.st_dev) && minor == minor(st.st_dev))
+		if (sscanf(line, "%*s FLOCK %*s %*s %ld %x:%x:%lu", &owner, &major, &minor, &ino) ==
+			    4 &&
+		    ino == st.st_ino && major == major(st.st_dev) && minor == minor(st.st_dev))
 			pid = owner;
 	}
 	fclose(f);
@@ -200,7 +213,9 @@ take_lock(int fd, const char *what, struct buf *why)
 	}
 	owner = lock_owner(fd);
 	if (owner > 0)
-		buf_printf(why, "%s is in use by a running server, process %ld; stop that one first", what, owner);
+		buf_printf(why,
+			   "%s is in use by a running server, process %ld; stop that one first",
+			   what, owner);
 	else
 		buf_printf(why, "%s is in use by a running server; stop that one first", what);
 	return E_AGAIN;
@@ -241,7 +256,8 @@ lock_pid_file(struct master *m, struct buf *why)
 	snprintf(path, sizeof(path), "%s/" PID_FILE, m->conf->directories.run);
 	do {
 		fd_close(&m->lock_fd);
-		m->lock_fd = openat(m->run_fd, PID_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+		m->lock_fd = openat(m->run_fd, PID_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+				    0644);
 		if (m->lock_fd < 0) {
 			buf_printf(why, "%s: %s", path, strerror(errno));
 			return err_from_errno(errno);
@@ -263,8 +279,10 @@ folders_open(struct master *m, struct buf *why)
 	int state_fd, r;
 
 	errno = 0;
-	if ((r = open_folder(run, "", 0755, NULL, &m->run_fd, why)) < 0 || (r = lock_pid_file(m, why)) < 0 ||
-	    (r = open_folder(spool, "", 0755, NULL, &m->spool_fd, why)) < 0 || (r = lock_folder(m->spool_fd, spool, why)) < 0 ||
+	if ((r = open_folder(run, "", 0755, NULL, &m->run_fd, why)) < 0 ||
+	    (r = lock_pid_file(m, why)) < 0 ||
+	    (r = open_folder(spool, "", 0755, NULL, &m->spool_fd, why)) < 0 ||
+	    (r = lock_folder(m->spool_fd, spool, why)) < 0 ||
 	    (r = open_folder(spool, "queue", 0700, &m->ids[PROC_QMGR], &m->queue_fd, why)) < 0 ||
 	    (r = open_folder(spool, "drop", 0700, &m->ids[PROC_CONTROL], &m->drop_fd, why)) < 0 ||
 	    (r = open_folder(run, "empty", 0555, NULL, &m->empty_fd, why)) < 0)
@@ -305,10 +323,12 @@ folders_open_programs(struct master *m, struct buf *why)
 	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	for (unsigned kind = 0; kind < PROC_COUNT; kind++) {
 		const char *name = proc_info((enum proc_id)kind)->program;
-		m->program_fds[kind] = kind == PROC_MASTER ? -1 : openat(dir, name, O_PATH | O_CLOEXEC);
+		m->program_fds[kind] = kind == PROC_MASTER ? -1
+							   : openat(dir, name, O_PATH | O_CLOEXEC);
 		if (kind != PROC_MASTER && m->program_fds[kind] < 0) {
-			buf_printf(why, "%s/%s: %s; install all programs of Postern beside each other", path, name,
-				   strerror(errno));
+			buf_printf(why,
+				   "%s/%s: %s; install all programs of Postern beside each other",
+				   path, name, strerror(errno));
 			fd_close(&dir);
 			return E_CONFIG;
 		}

@@ -27,7 +27,8 @@ listening_inode(const char *file, uint16_t port)
 	while (f != NULL && found == 0 && fgets(line, sizeof(line), f) != NULL) {
 		unsigned local_port, state;
 		unsigned long inode;
-		if (sscanf(line, "%*d: %*[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %*s %*s %lu", &local_port, &state, &inode) == 3 &&
+		if (sscanf(line, "%*d: %*[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %*s %*s %lu",
+			   &local_port, &state, &inode) == 3 &&
 		    local_port == port && state == STATE_LISTEN)
 			found = inode;
 	}

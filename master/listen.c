@@ -107,7 +107,8 @@ share_port(const struct list *old, const struct listener *l)
 
 	LIST_EACH(it, old) {
 		const struct listener *o = LIST_ENTRY(it, struct listener, node);
-		if (o->port == l->port && setsockopt(o->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0)
+		if (o->port == l->port &&
+		    setsockopt(o->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0)
 			is_ours = true;
 	}
 	return is_ours && setsockopt(l->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0;
@@ -125,7 +126,8 @@ bind_socket(struct listener *l, const struct list *old)
 	if (family == AF_INET6 && setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
 		return -errno;
 	if (bind(l->fd, (struct sockaddr *)&l->sa, l->sa_len) < 0 &&
-	    (errno != EADDRINUSE || !share_port(old, l) || bind(l->fd, (struct sockaddr *)&l->sa, l->sa_len) < 0))
+	    (errno != EADDRINUSE || !share_port(old, l) ||
+	     bind(l->fd, (struct sockaddr *)&l->sa, l->sa_len) < 0))
 		return -errno;
 	return listen(l->fd, (int)l->backlog) < 0 ? -errno : 0;
 }
@@ -139,12 +141,18 @@ explain(const struct listener *l, int errnum, struct buf *why)
 	buf_printf(why, "%u: listen \"%s\": ", l->line, l->title);
 	if (errnum == EADDRINUSE) {
 		holder_find(l->port, &holder);
-		buf_printf(why, "port %u of %s is taken by %s; stop that program, or set another port", l->port, l->address,
+		buf_printf(why,
+			   "port %u of %s is taken by %s; stop that program, or set another port",
+			   l->port, l->address,
 			   holder.n > 0 ? buf_cstr(&holder) : "another program");
 	} else if (errnum == EACCES) {
-		buf_printf(why, "port %u may be bound by root only; start as root, or set a port above 1023", l->port);
+		buf_printf(why,
+			   "port %u may be bound by root only; start as root, or set a port above "
+			   "1023",
+			   l->port);
 	} else if (errnum == EADDRNOTAVAIL) {
-		buf_printf(why, "this host has no address %s; set one of its own, or *", l->address);
+		buf_printf(why, "this host has no address %s; set one of its own, or *",
+			   l->address);
 	} else {
 		buf_printf(why, "%s port %u: %s", l->address, l->port, strerror(errnum));
 	}
@@ -153,7 +161,8 @@ explain(const struct listener *l, int errnum, struct buf *why)
 
 /* Takes l. is_optional: a family that this host does not have is left out. */
 static int
-add_listener(struct listener *l, bool is_optional, const struct list *old, struct list *out, struct buf *why)
+add_listener(struct listener *l, bool is_optional, const struct list *old, struct list *out,
+	     struct buf *why)
 {
 	const struct listener *same = find_same(old, l);
 	int r;
@@ -168,7 +177,8 @@ add_listener(struct listener *l, bool is_optional, const struct list *old, struc
 		list_push_back(out, &l->node);
 		return 0;
 	}
-	bool is_missing_family = is_optional && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL || r == -EPROTONOSUPPORT);
+	bool is_missing_family = is_optional && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL ||
+						 r == -EPROTONOSUPPORT);
 	if (!is_missing_family)
 		explain(l, -r, why);
 	listener_free(l);
@@ -176,18 +186,21 @@ add_listener(struct listener *l, bool is_optional, const struct list *old, struc
 }
 
 static int
-open_block(const struct conf_listen *conf, const struct list *old, struct list *out, struct buf *why)
+open_block(const struct conf_listen *conf, const struct list *old, struct list *out,
+	   struct buf *why)
 {
 	static const uint8_t any[16];
 	struct conf_addr addr;
 	int r;
 
 	if (conf_addr_parse(span_of(conf->address), &addr) < 0) {
-		buf_printf(why, "%u: listen \"%s\": address \"%s\" is none", conf->line, conf->title, conf->address);
+		buf_printf(why, "%u: listen \"%s\": address \"%s\" is none", conf->line,
+			   conf->title, conf->address);
 		return E_CONFIG;
 	}
 	if (addr.family != 0)
-		return add_listener(listener_new(conf, addr.family, addr.addr), false, old, out, why);
+		return add_listener(listener_new(conf, addr.family, addr.addr), false, old, out,
+				    why);
 	if ((r = add_listener(listener_new(conf, 4, any), false, old, out, why)) < 0)
 		return r;
 	return add_listener(listener_new(conf, 6, any), true, old, out, why);
@@ -211,7 +224,8 @@ listen_open_control(struct master *m, struct buf *why)
 {
 	struct listener *l = mem_zalloc(sizeof(*l));
 	struct sockaddr_un *sun = (struct sockaddr_un *)&l->sa;
-	int n = snprintf(sun->sun_path, sizeof(sun->sun_path), "%s/" CONTROL_SOCKET, m->conf->directories.run);
+	int n = snprintf(sun->sun_path, sizeof(sun->sun_path), "%s/" CONTROL_SOCKET,
+			 m->conf->directories.run);
 
 	list_init(&l->node);
 	l->title = mem_strdup("control");
@@ -222,14 +236,16 @@ listen_open_control(struct master *m, struct buf *why)
 	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	list_push_back(&m->control, &l->node);
 	if (n < 0 || (size_t)n >= sizeof(sun->sun_path)) {
-		buf_printf(why, "%s/" CONTROL_SOCKET ": longer than a socket's name may be (107 bytes); shorten directories { run }",
+		buf_printf(why,
+			   "%s/" CONTROL_SOCKET ": longer than a socket's name may be (107 bytes); "
+			   "shorten directories { run }",
 			   m->conf->directories.run);
 		return E_CONFIG;
 	}
 	/* Only a server that holds the lock comes here: what is left is of a dead one. */
 	unlink(sun->sun_path);
-	if (l->fd < 0 || bind(l->fd, (struct sockaddr *)&l->sa, l->sa_len) < 0 || chmod(sun->sun_path, 0666) < 0 ||
-	    listen(l->fd, CONTROL_BACKLOG) < 0) {
+	if (l->fd < 0 || bind(l->fd, (struct sockaddr *)&l->sa, l->sa_len) < 0 ||
+	    chmod(sun->sun_path, 0666) < 0 || listen(l->fd, CONTROL_BACKLOG) < 0) {
 		buf_printf(why, "%s: %s", sun->sun_path, strerror(errno));
 		return E_IO;
 	}
@@ -245,8 +261,10 @@ listen_give(struct chan *to, const struct list *listeners)
 		if (fd < 0)
 			die_temp("no descriptors left: %s", strerror(errno));
 		chan_send(to, MSG_LISTEN_ADD,
-			  &(struct msg_listen_add){ .name = span_of(l->title), .address = span_sub(span_of(l->address), 0, 64),
-						    .port = l->port, .fd = fd });
+			  &(struct msg_listen_add){ .name = span_of(l->title),
+						    .address = span_sub(span_of(l->address), 0, 64),
+						    .port = l->port,
+						    .fd = fd });
 	}
 }
 

@@ -24,7 +24,7 @@
 /* ---- master's own lines ---- */
 
 static struct master *self;
-static struct buf waiting;      /* (bytes record)*, until logd is up */
+static struct buf waiting; /* (bytes record)*, until logd is up */
 static uint64_t lost_lines;
 static bool is_in_sink;
 
@@ -43,7 +43,8 @@ static void
 sink(void *arg, struct span record)
 {
 	struct child *logd = find_logd();
-	bool is_up = logd != NULL && (logd->state == CHILD_UP || logd->state == CHILD_LEAVING) && logd->chan != NULL;
+	bool is_up = logd != NULL && (logd->state == CHILD_UP || logd->state == CHILD_LEAVING) &&
+		     logd->chan != NULL;
 	bool is_coming = logd != NULL && (child_is_running(logd) || timer_is_set(&logd->timer));
 
 	(void)arg;
@@ -104,7 +105,10 @@ logfile_logd_up(struct master *m)
 static int
 open_file(const char *path)
 {
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK, 0640);
+	int fd = open(path,
+		      O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW |
+			      O_NONBLOCK,
+		      0640);
 	struct stat st;
 
 	if (fd < 0)
@@ -149,7 +153,10 @@ logfile_check(const struct conf *conf, struct buf *why)
 		return 0;
 	fd = open_file(conf->log.to);
 	if (fd < 0) {
-		buf_printf(why, "log.to = \"%s\": %s; name syslog, stderr or a plain file in a folder that exists", conf->log.to,
+		buf_printf(why,
+			   "log.to = \"%s\": %s; name syslog, stderr or a plain file in a folder "
+			   "that exists",
+			   conf->log.to,
 			   fd == -EINVAL ? "is no plain file of one name" : strerror(-fd));
 		return E_CONFIG;
 	}
@@ -169,7 +176,8 @@ logfile_give(struct master *m, struct chan *to)
 	fd = is_file(m->conf) ? open_file(m->conf->log.to) : open_syslog();
 	if (fd < 0) {
 		if (!is_warned)
-			log_warn("no log: %s: %s; lines are kept for a while, then lost; `log { to = \"FILE\" }` names a file",
+			log_warn("no log: %s: %s; lines are kept for a while, then lost; `log { to "
+				 "= \"FILE\" }` names a file",
 				 is_file(m->conf) ? m->conf->log.to : SYSLOG_SOCKET, strerror(-fd));
 		is_warned = true;
 		return;

@@ -38,7 +38,8 @@ loop_open(struct master *m)
 	signal(SIGUSR2, SIG_IGN);
 	for (unsigned i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
 		handles[i].data = m;
-		if ((r = uv_signal_init(&loop, &handles[i])) != 0 || (r = uv_signal_start(&handles[i], on_signal, list[i])) != 0)
+		if ((r = uv_signal_init(&loop, &handles[i])) != 0 ||
+		    (r = uv_signal_start(&handles[i], on_signal, list[i])) != 0)
 			die_temp("signals cannot be watched: %s", uv_strerror(r));
 	}
 }
@@ -59,7 +60,8 @@ loop_watch(struct master *m, int fd, void (*fn)(struct master *m))
 
 	watch_fn = fn;
 	poll.data = m;
-	if ((r = uv_poll_init(m->loop, &poll, fd)) != 0 || (r = uv_poll_start(&poll, UV_READABLE, on_readable)) != 0)
+	if ((r = uv_poll_init(m->loop, &poll, fd)) != 0 ||
+	    (r = uv_poll_start(&poll, UV_READABLE, on_readable)) != 0)
 		die_temp("no descriptor can be watched: %s", uv_strerror(r));
 }
 

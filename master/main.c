@@ -18,7 +18,8 @@
 static int
 usage(void)
 {
-	fprintf(stderr, "usage: master -c FILE [-d] [-r FD]; `postern run` and `postern start` call it\n");
+	fprintf(stderr,
+		"usage: master -c FILE [-d] [-r FD]; `postern run` and `postern start` call it\n");
 	return EX_USAGE;
 }
 
@@ -47,7 +48,8 @@ main(int argc, char **argv)
 		else
 			return usage();
 	}
-	if (opts.conf_path == NULL || optind != argc || (opts.ready_fd >= 0 && fd_set_cloexec(opts.ready_fd, true) < 0))
+	if (opts.conf_path == NULL || optind != argc ||
+	    (opts.ready_fd >= 0 && fd_set_cloexec(opts.ready_fd, true) < 0))
 		return usage();
 	return master_run(&opts);
 }

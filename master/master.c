@@ -28,14 +28,17 @@
 
 #define TEXT_MAX 65536
 #define SHM_BYTES (1024 * 1024)
-#define MAX_FILES 1048576       /* descriptors, if we may */
+#define MAX_FILES 1048576 /* descriptors, if we may */
 
 /* ---- before the loop ---- */
 
 static int
 exit_status_of(int r)
 {
-	return r == E_CONFIG ? EX_CONFIG : r == E_ACCESS ? EX_NOPERM : r == E_AGAIN ? EX_TEMPFAIL : EX_OSERR;
+	return r == E_CONFIG   ? EX_CONFIG
+	       : r == E_ACCESS ? EX_NOPERM
+	       : r == E_AGAIN  ? EX_TEMPFAIL
+			       : EX_OSERR;
 }
 
 static int
@@ -46,7 +49,8 @@ load(struct master *m, struct buf *why)
 
 	if (r < 0) {
 		struct span text = buf_span(&problems.text);
-		buf_put_span(why, span_ends(text, SPAN("\n")) ? span_sub(text, 0, text.n - 1) : text);
+		buf_put_span(why,
+			     span_ends(text, SPAN("\n")) ? span_sub(text, 0, text.n - 1) : text);
 		if (why->n == 0)
 			buf_printf(why, "%s: %s", m->opts.conf_path, err_info(r)->text);
 		r = E_CONFIG;
@@ -91,8 +95,9 @@ open_all(struct master *m, struct buf *why)
 	int r;
 
 	list_init(&none);
-	if ((r = folders_resolve_users(m, why)) < 0 || (r = folders_open_programs(m, why)) < 0 || (r = folders_open(m, why)) < 0 ||
-	    (r = logfile_check(m->conf, why)) < 0 || (r = listen_open_control(m, why)) < 0 ||
+	if ((r = folders_resolve_users(m, why)) < 0 || (r = folders_open_programs(m, why)) < 0 ||
+	    (r = folders_open(m, why)) < 0 || (r = logfile_check(m->conf, why)) < 0 ||
+	    (r = listen_open_control(m, why)) < 0 ||
 	    (r = listen_open(m->conf, &none, &m->listeners, why)) < 0 ||
 	    (r = bases_open(m->conf, &m->ids[PROC_MAILBOX], &m->bases, why)) < 0)
 		return r;
@@ -106,7 +111,8 @@ master_put_place(const struct master *m, struct span why, struct buf *out)
 
 	while (digits < why.n && why.p[digits] >= '0' && why.p[digits] <= '9')
 		digits++;
-	buf_printf(out, "%s:%s", m->opts.conf_path, digits > 0 && digits < why.n && why.p[digits] == ':' ? "" : " ");
+	buf_printf(out, "%s:%s", m->opts.conf_path,
+		   digits > 0 && digits < why.n && why.p[digits] == ':' ? "" : " ");
 }
 
 static int
@@ -161,7 +167,8 @@ supervise(struct master *m)
 	childerr_open(m);
 	ready_wait(m);
 	if (!m->is_root)
-		log_warn("not started as root: all processes run as user %u, without users of their own and without chroot; the rest of the sandbox is on",
+		log_warn("not started as root: all processes run as user %u, without users of "
+			 "their own and without chroot; the rest of the sandbox is on",
 			 (unsigned)geteuid());
 	tables_set(m->tables, m->conf);
 	child_start_missing(m);

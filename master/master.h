@@ -26,7 +26,7 @@
  *	ready.c    who waits for the start              stop.c     TERM
  *	childerr.c stderr of children of a daemon
  */
-#define CONTROL_SOCKET "control.sock"   /* below directories { run } */
+#define CONTROL_SOCKET "control.sock" /* below directories { run } */
 
 struct uv_loop_s;
 struct child;
@@ -34,8 +34,8 @@ struct tables;
 
 struct master_options {
 	const char *conf_path;
-	bool is_daemon;         /* -d */
-	int ready_fd;           /* -r, -1: nobody waits */
+	bool is_daemon; /* -d */
+	int ready_fd;	/* -r, -1: nobody waits */
 };
 
 /* ids of a kind; uid (uint32_t)-1: no root */
@@ -44,8 +44,8 @@ struct ids {
 };
 
 struct base {
-	char *path;             /* as configured, names FILE_ADD "dir:..." */
-	int fd;                 /* O_PATH */
+	char *path; /* as configured, names FILE_ADD "dir:..." */
+	int fd;	    /* O_PATH */
 	dev_t dev;
 	ino_t ino;
 };
@@ -55,7 +55,15 @@ struct bases {
 	size_t count;
 };
 
-enum stop_phase { STOP_NOT, STOP_INTAKE, STOP_DELIVERY, STOP_QMGR, STOP_ROUTER, STOP_LOGD, STOP_DONE };
+enum stop_phase {
+	STOP_NOT,
+	STOP_INTAKE,
+	STOP_DELIVERY,
+	STOP_QMGR,
+	STOP_ROUTER,
+	STOP_LOGD,
+	STOP_DONE
+};
 
 struct master {
 	struct master_options opts;
@@ -64,18 +72,18 @@ struct master {
 	struct timer_set *timers;
 	struct conf *conf;
 	bool is_root;
-	uint64_t started_ms;    /* clock_mono_ms() */
+	uint64_t started_ms; /* clock_mono_ms() */
 
 	struct list children;
-	unsigned generation;    /* of workers; each reload is one more */
+	unsigned generation; /* of workers; each reload is one more */
 	int program_fds[PROC_COUNT];
 	struct ids ids[PROC_COUNT];
 
 	int lock_fd, spool_fd, run_fd, queue_fd, drop_fd, empty_fd;
-	int shm_fd;             /* counters shared by smtpd workers */
-	int child_stderr;       /* stderr of children, -1: ours */
-	struct list listeners;  /* of the configuration */
-	struct list control;    /* the control socket */
+	int shm_fd;	       /* counters shared by smtpd workers */
+	int child_stderr;      /* stderr of children, -1: ours */
+	struct list listeners; /* of the configuration */
+	struct list control;   /* the control socket */
 	struct bases bases;
 	struct tables *tables;
 
@@ -127,16 +135,17 @@ int folders_open_programs(struct master *m, struct buf *why) MUST_CHECK;
 /* Remove what must not outlive us. */
 void folders_clean(struct master *m);
 /* Make a folder and its parents (0755) if missing; an O_PATH descriptor of it. The new folder itself gets mode and ids. */
-int folders_make(const char *path, mode_t mode, const struct ids *owner, bool *is_new_out) MUST_CHECK;
+int folders_make(const char *path, mode_t mode, const struct ids *owner,
+		 bool *is_new_out) MUST_CHECK;
 
 /* ---- listen.c, holder.c ---- */
 
 struct listener {
 	struct list node;
 	char *title;
-	char *address;          /* as it is written in the log: 0.0.0.0, [::1], a path */
-	uint16_t port;          /* 0: Unix socket */
-	unsigned line;          /* of the block, for error messages */
+	char *address; /* as it is written in the log: 0.0.0.0, [::1], a path */
+	uint16_t port; /* 0: Unix socket */
+	unsigned line; /* of the block, for error messages */
 	uint64_t backlog;
 	struct sockaddr_storage sa;
 	socklen_t sa_len;
@@ -145,7 +154,8 @@ struct listener {
 
 /* Bind what the configuration names; sockets of `old` with the same address are shared, so that nobody is refused. E_CONFIG, E_ACCESS.
  * why  begins with "LINE: " of the block */
-int listen_open(const struct conf *conf, const struct list *old, struct list *out, struct buf *why) MUST_CHECK;
+int listen_open(const struct conf *conf, const struct list *old, struct list *out,
+		struct buf *why) MUST_CHECK;
 int listen_open_control(struct master *m, struct buf *why) MUST_CHECK;
 void listen_close(struct list *listeners);
 /* LISTEN_ADD of all to one child. */
@@ -157,7 +167,8 @@ void holder_find(uint16_t port, struct buf *out);
 
 /* ---- bases.c ---- */
 
-int bases_open(const struct conf *conf, const struct ids *owner, struct bases *out, struct buf *why) MUST_CHECK;
+int bases_open(const struct conf *conf, const struct ids *owner, struct bases *out,
+	       struct buf *why) MUST_CHECK;
 void bases_close(struct bases *b);
 bool bases_equal(const struct bases *a, const struct bases *b);
 void bases_give(struct chan *to, const struct bases *b);

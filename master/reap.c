@@ -20,14 +20,15 @@
 
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_MAX_MS 60000
-#define HEALTHY_MS 60000        /* who ran so long begins anew */
+#define HEALTHY_MS 60000 /* who ran so long begins anew */
 #define NEVER UINT64_MAX
 
 /* Crashes count against the job or record that a process worked on; kill -9 and out of memory do not. */
 static bool
 is_crash_signal(int sig)
 {
-	return sig == SIGSEGV || sig == SIGBUS || sig == SIGABRT || sig == SIGILL || sig == SIGFPE || sig == SIGSYS;
+	return sig == SIGSEGV || sig == SIGBUS || sig == SIGABRT || sig == SIGILL ||
+	       sig == SIGFPE || sig == SIGSYS;
 }
 
 /* When to start it again: after so many ms, or NEVER. */
@@ -46,7 +47,9 @@ next_start(struct child *c, int status)
 	delay = c->backoff_ms;
 	if (is_temp && delay < BACKOFF_FIRST_MS)
 		delay = BACKOFF_FIRST_MS;
-	c->backoff_ms = delay == 0 ? BACKOFF_FIRST_MS : 2 * delay < BACKOFF_MAX_MS ? 2 * delay : BACKOFF_MAX_MS;
+	c->backoff_ms = delay == 0		     ? BACKOFF_FIRST_MS
+			: 2 * delay < BACKOFF_MAX_MS ? 2 * delay
+						     : BACKOFF_MAX_MS;
 	return delay;
 }
 
@@ -54,7 +57,9 @@ static void
 log_exit(const struct child *c, int status, uint64_t next_ms)
 {
 	bool is_good = WIFEXITED(status) && WEXITSTATUS(status) == 0 && c->state == CHILD_LEAVING;
-	enum log_level level = !is_good ? LOG_WARN_ : c->m->stop_phase == STOP_NOT ? LOG_INFO_ : LOG_DEBUG_;
+	enum log_level level = !is_good			      ? LOG_WARN_
+			       : c->m->stop_phase == STOP_NOT ? LOG_INFO_
+							      : LOG_DEBUG_;
 	struct log_event ev;
 
 	log_begin(&ev, level, "child_exit");
@@ -62,7 +67,8 @@ log_exit(const struct child *c, int status, uint64_t next_ms)
 	log_kv_u64(&ev, "slot", c->slot);
 	log_kv_u64(&ev, "child", (uint64_t)c->pid);
 	if (WIFSIGNALED(status))
-		log_kvf(&ev, "signal", "SIG%s", sigabbrev_np(WTERMSIG(status)) ? sigabbrev_np(WTERMSIG(status)) : "?");
+		log_kvf(&ev, "signal", "SIG%s",
+			sigabbrev_np(WTERMSIG(status)) ? sigabbrev_np(WTERMSIG(status)) : "?");
 	else
 		log_kv_u64(&ev, "status", (uint64_t)WEXITSTATUS(status));
 	if (c->kill_reason != NULL)
@@ -84,7 +90,9 @@ tell_siblings(const struct child *c, bool is_crash, bool is_final)
 		if (s == c || !child_is_running(s) || !proc_has_channel(c->kind, s->kind))
 			continue;
 		chan_send(s->chan, MSG_PEER_LOST,
-			  &(struct msg_peer_lost){ .kind = (uint8_t)c->kind, .slot = c->slot, .is_crash = is_crash,
+			  &(struct msg_peer_lost){ .kind = (uint8_t)c->kind,
+						   .slot = c->slot,
+						   .is_crash = is_crash,
 						   .is_final = is_final });
 	}
 }
@@ -94,7 +102,8 @@ static void
 give_up(struct child *c, int status)
 {
 	struct master *m = c->m;
-	bool is_refusal = WIFEXITED(status) && WEXITSTATUS(status) == EX_CONFIG && c->state != CHILD_LEAVING && !c->is_alone;
+	bool is_refusal = WIFEXITED(status) && WEXITSTATUS(status) == EX_CONFIG &&
+			  c->state != CHILD_LEAVING && !c->is_alone;
 	enum proc_id kind = c->kind;
 
 	if (!is_refusal || m->stop_phase != STOP_NOT) {
@@ -103,9 +112,12 @@ give_up(struct child *c, int status)
 	}
 	c->state = CHILD_IDLE;
 	if (!m->is_ready)
-		master_fail(m, EX_CONFIG, "%s cannot start; its own message is above", proc_info(kind)->name);
+		master_fail(m, EX_CONFIG, "%s cannot start; its own message is above",
+			    proc_info(kind)->name);
 	else
-		log_warn("%s is not started again: mend what its last message says, then `postern reload`", proc_info(kind)->name);
+		log_warn("%s is not started again: mend what its last message says, then `postern "
+			 "reload`",
+			 proc_info(kind)->name);
 }
 
 static void
@@ -164,6 +176,8 @@ child_stop(struct child *c, bool is_reload, uint64_t grace_ms)
 	}
 	c->state = CHILD_LEAVING;
 	if (c->chan != NULL)
-		chan_send(c->chan, MSG_STOP, &(struct msg_stop){ .grace_ms = (uint32_t)grace_ms, .is_reload = is_reload });
+		chan_send(c->chan, MSG_STOP,
+			  &(struct msg_stop){ .grace_ms = (uint32_t)grace_ms,
+					      .is_reload = is_reload });
 	timer_start(&c->timer, grace_ms + 500);
 }

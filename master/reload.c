@@ -17,7 +17,7 @@
 
 #define CONF_MAX (4u * 1024 * 1024)
 #define TEXT_MAX 65536
-#define LEAVING_MAX 64          /* old workers of one kind that may drain at a time */
+#define LEAVING_MAX 64 /* old workers of one kind that may drain at a time */
 
 struct fresh {
 	struct conf *conf;
@@ -99,11 +99,15 @@ static void
 warn_about_fixed(const struct conf *old, const struct conf *now)
 {
 	if (strcmp(old->directories.spool, now->directories.spool) != 0 ||
-	    strcmp(old->directories.run, now->directories.run) != 0 || strcmp(old->directories.state, now->directories.state) != 0)
+	    strcmp(old->directories.run, now->directories.run) != 0 ||
+	    strcmp(old->directories.state, now->directories.state) != 0)
 		log_warn("directories { } has changed: it takes effect at the next restart");
-	if (strcmp(old->users.smtpd, now->users.smtpd) != 0 || strcmp(old->users.router, now->users.router) != 0 ||
-	    strcmp(old->users.qmgr, now->users.qmgr) != 0 || strcmp(old->users.delivery, now->users.delivery) != 0 ||
-	    strcmp(old->users.control, now->users.control) != 0 || strcmp(old->users.log, now->users.log) != 0 ||
+	if (strcmp(old->users.smtpd, now->users.smtpd) != 0 ||
+	    strcmp(old->users.router, now->users.router) != 0 ||
+	    strcmp(old->users.qmgr, now->users.qmgr) != 0 ||
+	    strcmp(old->users.delivery, now->users.delivery) != 0 ||
+	    strcmp(old->users.control, now->users.control) != 0 ||
+	    strcmp(old->users.log, now->users.log) != 0 ||
 	    strcmp(old->users.mailbox, now->users.mailbox) != 0)
 		log_warn("users { } has changed: it takes effect at the next restart");
 }
@@ -118,9 +122,11 @@ give_options(const struct child *c)
 	buf_init(&conf, CONF_MAX);
 	conf_encode(c->m->conf, c->kind, &conf);
 	if (buf_check(&conf) == 0)
-		chan_send(c->chan, MSG_CONF_UPDATE, &(struct msg_conf_update){ .conf = buf_span(&conf) });
+		chan_send(c->chan, MSG_CONF_UPDATE,
+			  &(struct msg_conf_update){ .conf = buf_span(&conf) });
 	else
-		log_warn("configuration is over %u bytes for %s: it keeps its old options", CONF_MAX, proc_info(c->kind)->name);
+		log_warn("configuration is over %u bytes for %s: it keeps its old options",
+			 CONF_MAX, proc_info(c->kind)->name);
 	buf_clear(&conf);
 }
 
@@ -128,7 +134,8 @@ give_options(const struct child *c)
 static bool
 is_in_place(enum proc_id kind, bool is_base_changed)
 {
-	return kind != PROC_SMTPD && kind != PROC_DELIVERY && (kind != PROC_MAILBOX || !is_base_changed);
+	return kind != PROC_SMTPD && kind != PROC_DELIVERY &&
+	       (kind != PROC_MAILBOX || !is_base_changed);
 }
 
 static void
@@ -136,7 +143,8 @@ update_children(struct master *m, bool is_base_changed, bool is_log_changed)
 {
 	LIST_EACH(it, &m->children) {
 		struct child *c = LIST_ENTRY(it, struct child, node);
-		if (c->is_alone || c->state == CHILD_LEAVING || !is_in_place(c->kind, is_base_changed))
+		if (c->is_alone || c->state == CHILD_LEAVING ||
+		    !is_in_place(c->kind, is_base_changed))
 			continue;
 		c->generation = m->generation;
 		if (child_is_running(c)) {
@@ -144,7 +152,7 @@ update_children(struct master *m, bool is_base_changed, bool is_log_changed)
 			if (c->kind == PROC_LOGD && is_log_changed)
 				logfile_give(m, c->chan);
 		} else if (!timer_is_set(&c->timer)) {
-			child_start(c);         /* it had refused the old ones */
+			child_start(c); /* it had refused the old ones */
 		}
 	}
 }
@@ -201,7 +209,8 @@ count_up(struct master *m, enum proc_id kind)
 
 	LIST_EACH(it, &m->children) {
 		const struct child *c = LIST_ENTRY(it, struct child, node);
-		n += c->kind == kind && c->state == CHILD_UP && !c->is_alone && c->generation == m->generation;
+		n += c->kind == kind && c->state == CHILD_UP && !c->is_alone &&
+		     c->generation == m->generation;
 	}
 	return n;
 }
@@ -232,7 +241,8 @@ retire(struct master *m, enum proc_id kind)
 {
 	LIST_EACH_SAFE(it, tmp, &m->children) {
 		struct child *c = LIST_ENTRY(it, struct child, node);
-		if (c->kind == kind && c->state != CHILD_LEAVING && !c->is_alone && c->generation != m->generation)
+		if (c->kind == kind && c->state != CHILD_LEAVING && !c->is_alone &&
+		    c->generation != m->generation)
 			child_stop(c, true, m->conf->timeouts.drain);
 	}
 	limit_leaving(m, kind);

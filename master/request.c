@@ -18,8 +18,8 @@
 /* this program */
 #include "master/child.h"
 
-#define END_WAIT_MS 5000        /* a child that closed its channel is about to end */
-#define ALONE_PAUSE_MS 1000     /* at most one worker of its own in this time */
+#define END_WAIT_MS 5000    /* a child that closed its channel is about to end */
+#define ALONE_PAUSE_MS 1000 /* at most one worker of its own in this time */
 
 /* ---- READY ---- */
 
@@ -116,7 +116,8 @@ connect_unix(struct span path)
 static void
 refuse_unix(const struct child *c, uint32_t req, const char *reason)
 {
-	chan_send(c->chan, MSG_UNIX_REFUSED, &(struct msg_unix_refused){ .req = req, .reason = span_of(reason) });
+	chan_send(c->chan, MSG_UNIX_REFUSED,
+		  &(struct msg_unix_refused){ .req = req, .reason = span_of(reason) });
 }
 
 static void
@@ -130,9 +131,11 @@ on_unix_connect(struct child *c, const struct msg_unix_connect *q)
 	}
 	fd = connect_unix(q->path);
 	if (fd < 0)
-		refuse_unix(c, q->req, fd == -EAGAIN ? "its queue of connections is full" : strerror(-fd));
+		refuse_unix(c, q->req,
+			    fd == -EAGAIN ? "its queue of connections is full" : strerror(-fd));
 	else
-		chan_send(c->chan, MSG_UNIX_CONNECTED, &(struct msg_unix_connected){ .req = q->req, .fd = fd });
+		chan_send(c->chan, MSG_UNIX_CONNECTED,
+			  &(struct msg_unix_connected){ .req = q->req, .fd = fd });
 }
 
 /* ---- dispatch ---- */

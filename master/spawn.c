@@ -31,7 +31,8 @@
 /* Variables that a child gets; a name that ends in * stands for all that begin so. The server is started by root or by
  * the user it runs as: whoever sets these controls master too. */
 static const char *const kept_variables[] = {
-	"TZ=", "LD_LIBRARY_PATH=", "LD_PRELOAD=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "TSAN_OPTIONS=", "GCOV_*", "POSTERN_*",
+	"TZ=",		 "LD_LIBRARY_PATH=", "LD_PRELOAD=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=",
+	"TSAN_OPTIONS=", "GCOV_*",	     "POSTERN_*",
 };
 
 /* ---- fork and exec ---- */
@@ -125,11 +126,16 @@ give_init(const struct child *c)
 	buf_init(&conf, CONF_MAX);
 	conf_encode(m->conf, c->kind, &conf);
 	if (buf_check(&conf) < 0)
-		die_perm("configuration is over %u bytes for %s", CONF_MAX, proc_info(c->kind)->name);
+		die_perm("configuration is over %u bytes for %s", CONF_MAX,
+			 proc_info(c->kind)->name);
 	chan_send(c->chan, MSG_INIT,
-		  &(struct msg_init){ .kind = (uint8_t)c->kind, .slot = c->slot, .uid = m->ids[c->kind].uid,
-				      .gid = m->ids[c->kind].gid, .is_alone = c->is_alone,
-				      .is_foreground = !m->opts.is_daemon, .conf = buf_span(&conf) });
+		  &(struct msg_init){ .kind = (uint8_t)c->kind,
+				      .slot = c->slot,
+				      .uid = m->ids[c->kind].uid,
+				      .gid = m->ids[c->kind].gid,
+				      .is_alone = c->is_alone,
+				      .is_foreground = !m->opts.is_daemon,
+				      .conf = buf_span(&conf) });
 	buf_clear(&conf);
 }
 
@@ -176,7 +182,8 @@ give_files(const struct child *c)
 		int fd = fcntl(m->shm_fd, F_DUPFD_CLOEXEC, CHANNEL_FD + 1);
 		if (fd < 0)
 			die_temp("no descriptors left: %s", strerror(errno));
-		chan_send(c->chan, MSG_FILE_ADD, &(struct msg_file_add){ .name = SPAN("shm"), .fd = fd });
+		chan_send(c->chan, MSG_FILE_ADD,
+			  &(struct msg_file_add){ .name = SPAN("shm"), .fd = fd });
 	}
 }
 
@@ -187,11 +194,18 @@ connect_pair(const struct child *a, const struct child *b)
 	int sv[2];
 
 	if (fd_socketpair(sv) < 0)
-		die_temp("no channel between %s and %s: %s", proc_info(a->kind)->name, proc_info(b->kind)->name, strerror(errno));
+		die_temp("no channel between %s and %s: %s", proc_info(a->kind)->name,
+			 proc_info(b->kind)->name, strerror(errno));
 	chan_send(a->chan, MSG_PEER_ADD,
-		  &(struct msg_peer_add){ .kind = (uint8_t)b->kind, .slot = b->slot, .is_alone = b->is_alone, .fd = sv[0] });
+		  &(struct msg_peer_add){ .kind = (uint8_t)b->kind,
+					  .slot = b->slot,
+					  .is_alone = b->is_alone,
+					  .fd = sv[0] });
 	chan_send(b->chan, MSG_PEER_ADD,
-		  &(struct msg_peer_add){ .kind = (uint8_t)a->kind, .slot = a->slot, .is_alone = a->is_alone, .fd = sv[1] });
+		  &(struct msg_peer_add){ .kind = (uint8_t)a->kind,
+					  .slot = a->slot,
+					  .is_alone = a->is_alone,
+					  .fd = sv[1] });
 }
 
 static void
@@ -224,7 +238,8 @@ child_start(struct child *c)
 
 	if ((r = fork_child(c, &c->pid, &fd)) < 0) {
 		c->pid = 0;
-		log_warn("%s cannot be started: %s; next try in 1 s", proc_info(c->kind)->name, err_info(r)->text);
+		log_warn("%s cannot be started: %s; next try in 1 s", proc_info(c->kind)->name,
+			 err_info(r)->text);
 		timer_start(&c->timer, 1000);
 		return;
 	}

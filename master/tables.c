@@ -20,7 +20,7 @@
 #include "master/child.h"
 
 #define LOOK_MS 1000
-#define ASKED_PAUSE_MS 100      /* between two looks that a child asked for */
+#define ASKED_PAUSE_MS 100 /* between two looks that a child asked for */
 #define NAME_MAX_BYTES 4200
 #define REASON_MAX_BYTES 200
 
@@ -35,12 +35,12 @@ struct stamp {
 
 struct table {
 	struct list node;
-	char *name;             /* of FILE_ADD */
+	char *name; /* of FILE_ADD */
 	char *path;
-	struct stamp seen;      /* at the last look */
-	struct stamp given;     /* as router knows it */
+	struct stamp seen;  /* at the last look */
+	struct stamp given; /* as router knows it */
 	bool is_given;
-	bool is_wanted;         /* by the configuration */
+	bool is_wanted; /* by the configuration */
 };
 
 struct tables {
@@ -55,14 +55,18 @@ struct tables {
 static struct stamp
 stamp_of(const struct stat *st)
 {
-	return (struct stamp){ .dev = st->st_dev, .ino = st->st_ino, .size = st->st_size,
-			       .mtime_ns = (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec };
+	return (struct stamp){ .dev = st->st_dev,
+			       .ino = st->st_ino,
+			       .size = st->st_size,
+			       .mtime_ns = (uint64_t)st->st_mtim.tv_sec * 1000000000u +
+					   (uint64_t)st->st_mtim.tv_nsec };
 }
 
 static bool
 is_same(const struct stamp *a, const struct stamp *b)
 {
-	return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->mtime_ns == b->mtime_ns && a->errnum == b->errnum;
+	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+	       a->mtime_ns == b->mtime_ns && a->errnum == b->errnum;
 }
 
 static void
@@ -71,11 +75,15 @@ give_gone(struct table *t, struct chan *to, int errnum, const char *reason)
 	bool is_table = strncmp(t->name, "table:", 6) == 0;
 
 	if (is_table && (!t->is_given || t->given.errnum != errnum))
-		log_warn("table %s: %s; make the file readable, or take it out of the configuration", t->path, reason);
+		log_warn("table %s: %s; make the file readable, or take it out of the "
+			 "configuration",
+			 t->path, reason);
 	t->given = (struct stamp){ .errnum = errnum };
 	t->is_given = true;
 	chan_send(to, MSG_FILE_GONE,
-		  &(struct msg_file_gone){ .name = span_of(t->name), .reason = span_sub(span_of(reason), 0, REASON_MAX_BYTES) });
+		  &(struct msg_file_gone){
+			  .name = span_of(t->name),
+			  .reason = span_sub(span_of(reason), 0, REASON_MAX_BYTES) });
 }
 
 static void
@@ -97,7 +105,8 @@ give(struct table *t, struct chan *to)
 	t->given = stamp_of(&st);
 	t->is_given = true;
 	chan_send(to, MSG_FILE_ADD,
-		  &(struct msg_file_add){ .name = span_of(t->name), .mtime_ns = t->given.mtime_ns, .fd = fd });
+		  &(struct msg_file_add){
+			  .name = span_of(t->name), .mtime_ns = t->given.mtime_ns, .fd = fd });
 }
 
 /* is_now: do not wait until it is quiet. */

@@ -44,7 +44,8 @@ crashpoint_read(int dir_fd)
 void
 crashpoint_pass(const char *name)
 {
-	if (!atomic_load(&crash_is_set) || strcmp(name, crash_name) != 0 || atomic_fetch_sub(&crash_skip, 1) > 0)
+	if (!atomic_load(&crash_is_set) || strcmp(name, crash_name) != 0 ||
+	    atomic_fetch_sub(&crash_skip, 1) > 0)
 		return;
 	/* Only once: the successor runs on. */
 	atomic_store(&crash_is_set, false);

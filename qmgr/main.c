@@ -37,10 +37,17 @@ on_fatal(void *arg, const char *what)
 static void
 open_spool(struct svc *s)
 {
-	struct spool_config conf = { .loop = s->loop, .timers = qmgr.timers, .slot = s->slot,
-		.segment_bytes = s->conf->limits.segment_size, .min_free_bytes = s->conf->limits.min_free,
-		.message_bytes = s->conf->limits.message_size, .events_bytes = s->conf->events.max, .ops = &sched_spool_ops, .ops_arg = qmgr.sched,
-		.on_intake = on_intake, .on_fatal = on_fatal };
+	struct spool_config conf = { .loop = s->loop,
+				     .timers = qmgr.timers,
+				     .slot = s->slot,
+				     .segment_bytes = s->conf->limits.segment_size,
+				     .min_free_bytes = s->conf->limits.min_free,
+				     .message_bytes = s->conf->limits.message_size,
+				     .events_bytes = s->conf->events.max,
+				     .ops = &sched_spool_ops,
+				     .ops_arg = qmgr.sched,
+				     .on_intake = on_intake,
+				     .on_fatal = on_fatal };
 	struct buf why;
 	int r;
 

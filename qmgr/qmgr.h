@@ -27,7 +27,7 @@ struct qmgr {
 	struct svc *svc;
 	struct timer_set *timers;
 	struct spool *spool;
-	struct store *store;    /* belongs to spool */
+	struct store *store; /* belongs to spool */
 	struct intake *intake;
 	struct sched *sched;
 	bool is_stopping;

@@ -12,7 +12,7 @@
 /* this program */
 #include "router/query.h"
 
-#define STEPS_MAX 10            /* aliases of one address, followed here */
+#define STEPS_MAX 10 /* aliases of one address, followed here */
 
 static bool
 find_alias(struct query *q, struct span *value_out, bool *has_failed)
@@ -39,7 +39,9 @@ find_alias(struct query *q, struct span *value_out, bool *has_failed)
 static void
 bad_target(struct query *q, struct span target)
 {
-	explain_say(q->explain, "not now: `%.*s` is no address; write local@domain, separated by commas", SPAN_ARG(target));
+	explain_say(q->explain,
+		    "not now: `%.*s` is no address; write local@domain, separated by commas",
+		    SPAN_ARG(target));
 	query_defer(q, "4.3.5", "Server configuration error");
 }
 
@@ -122,7 +124,8 @@ is_current(struct query *q, struct span address)
 	ptrdiff_t at = span_rchr(address, '@');
 	struct span domain;
 
-	return resolve_normalize_domain(span_sub(address, (size_t)at + 1, SIZE_MAX), q->a, &domain) == 0 &&
+	return resolve_normalize_domain(span_sub(address, (size_t)at + 1, SIZE_MAX), q->a,
+					&domain) == 0 &&
 	       span_eq(domain, q->domain) && span_ieq(span_sub(address, 0, (size_t)at), q->local);
 }
 

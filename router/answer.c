@@ -18,13 +18,13 @@
 #include "router/query.h"
 
 #define VERDICT_TTL_MS 60000
-#define FINAL_TTL_S 300         /* of answers that only tables gave */
+#define FINAL_TTL_S 300 /* of answers that only tables gave */
 
 /* A question that waits for DNS. */
 struct pending {
 	struct router *r;
 	struct list node;
-	struct chan *chan;      /* NULL: the asker is gone */
+	struct chan *chan; /* NULL: the asker is gone */
 	uint64_t req;
 	bool is_explain;
 	struct explain explain;
@@ -43,11 +43,12 @@ next_epoch(struct router *r)
 	struct chan *c;
 
 	r->epoch++;
-	if (r->svc == NULL)     /* before the loop: nobody listens */
+	if (r->svc == NULL) /* before the loop: nobody listens */
 		return;
 	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		for (size_t it = 0; (c = svc_peer_next(r->svc, kinds[i], &it)) != NULL;)
-			chan_send(c, MSG_TABLE_EPOCH, &(struct msg_table_epoch){ .epoch = r->epoch });
+			chan_send(c, MSG_TABLE_EPOCH,
+				  &(struct msg_table_epoch){ .epoch = r->epoch });
 	}
 }
 
@@ -73,9 +74,12 @@ answer_table(struct router *r, const struct conf *conf, const char *path, int fd
 	unsigned line;
 	const char *why;
 
-	if (table_load(fd, strcmp(path, conf->transport) == 0 ? &check : NULL, &t, &line, &why) < 0) {
+	if (table_load(fd, strcmp(path, conf->transport) == 0 ? &check : NULL, &t, &line, &why) <
+	    0) {
 		log_warn("%s:%u: %s; %s", path, line, why,
-			 map_get(&r->tables.by_path, span_of(path)) != NULL ? "the former table stays in use" : "mail that needs it waits");
+			 map_get(&r->tables.by_path, span_of(path)) != NULL
+				 ? "the former table stays in use"
+				 : "mail that needs it waits");
 		fd_close(&fd);
 		return;
 	}
@@ -92,20 +96,23 @@ answer_table_gone(struct router *r, const char *path, const char *reason)
 {
 	bool has = map_get(&r->tables.by_path, span_of(path)) != NULL;
 
-	log_warn("table %s: %s; %s", path, reason, has ? "the former table stays in use" : "mail that needs it waits");
+	log_warn("table %s: %s; %s", path, reason,
+		 has ? "the former table stays in use" : "mail that needs it waits");
 }
 
 static bool
 is_named(const struct conf *conf, struct span path)
 {
-	if (span_eq(path, span_of(conf->transport)) || span_eq(path, span_of(conf->relay_host_by_sender)))
+	if (span_eq(path, span_of(conf->transport)) ||
+	    span_eq(path, span_of(conf->relay_host_by_sender)))
 		return true;
 	for (size_t i = 0; i < conf->aliases.virtual.count; i++) {
 		if (span_eq(path, span_of(conf->aliases.virtual.items[i])))
 			return true;
 	}
 	for (size_t i = 0; i < conf->domain_count; i++) {
-		if (span_eq(path, span_of(conf->domain[i].table)) || span_eq(path, span_of(conf->domain[i].recipients)))
+		if (span_eq(path, span_of(conf->domain[i].table)) ||
+		    span_eq(path, span_of(conf->domain[i].recipients)))
 			return true;
 	}
 	return false;
@@ -140,14 +147,19 @@ answer_conf(struct router *r)
 static void
 rcpt_check(struct router *r, struct chan *c, const struct msg_rcpt_check *m)
 {
-	struct msg_rcpt_verdict v = { .txn = m->txn, .reply = 250, .esc = SPAN("2.1.5"), .text = SPAN("Recipient ok"),
-				      .ttl_ms = VERDICT_TTL_MS, .epoch = r->epoch };
+	struct msg_rcpt_verdict v = { .txn = m->txn,
+				      .reply = 250,
+				      .esc = SPAN("2.1.5"),
+				      .text = SPAN("Recipient ok"),
+				      .ttl_ms = VERDICT_TTL_MS,
+				      .epoch = r->epoch };
 	struct decision d;
 	struct arena a;
 
 	r->checks++;
 	arena_init(&a, 2048);
-	resolve_decide(r->svc->conf, &r->tables, &(struct resolve_question){ m->address, m->sender, false }, &a, NULL, &d);
+	resolve_decide(r->svc->conf, &r->tables,
+		       &(struct resolve_question){ m->address, m->sender, false }, &a, NULL, &d);
 	v.is_domain = d.is_domain_wide;
 	if (!d.is_ours && !m->may_relay && d.reply != 553) {
 		v.reply = 550;
@@ -175,9 +187,16 @@ static void
 send_resolved(struct pending *p, const struct site *site)
 {
 	struct decision *d = &p->d;
-	struct msg_resolved m = { .req = p->req, .action = (uint8_t)d->action, .reply = d->reply, .esc = span_of(d->esc),
-				  .text = span_sub(d->text, 0, 400), .final = d->final, .ttl_s = FINAL_TTL_S };
-	struct plan plan = { .transport = d->transport, .domain = d->hop.name, .base = d->base, .path = d->path };
+	struct msg_resolved m = { .req = p->req,
+				  .action = (uint8_t)d->action,
+				  .reply = d->reply,
+				  .esc = span_of(d->esc),
+				  .text = span_sub(d->text, 0, 400),
+				  .final = d->final,
+				  .ttl_s = FINAL_TTL_S };
+	struct plan plan = {
+		.transport = d->transport, .domain = d->hop.name, .base = d->base, .path = d->path
+	};
 	struct buf encoded, list;
 
 	buf_init(&encoded, 32768);
@@ -218,7 +237,8 @@ pending_done(void *arg, const struct site *site)
 		uint8_t action = (uint8_t)(site != NULL ? site->action : p->d.action);
 		if (site == NULL && p->d.action == ROUTE_DISCARD)
 			explain_say(&p->explain, "accepted, made durable and dropped");
-		chan_send(p->chan, MSG_ROUTE_DONE, &(struct msg_route_done){ .req = (uint32_t)p->req, .action = action });
+		chan_send(p->chan, MSG_ROUTE_DONE,
+			  &(struct msg_route_done){ .req = (uint32_t)p->req, .action = action });
 	} else if (p->chan != NULL) {
 		send_resolved(p, site);
 	}
@@ -237,13 +257,16 @@ send_step(void *arg, struct span line)
 	if (p->chan == NULL)
 		return;
 	for (size_t i = 0; i < n; i++)
-		clean[i] = line.p[i] == '\r' || line.p[i] == '\n' || line.p[i] == '\0' ? ' ' : line.p[i];
-	chan_send(p->chan, MSG_ROUTE_STEP, &(struct msg_route_step){ .req = (uint32_t)p->req, .text = span_make(clean, n) });
+		clean[i] = line.p[i] == '\r' || line.p[i] == '\n' || line.p[i] == '\0' ? ' '
+										       : line.p[i];
+	chan_send(p->chan, MSG_ROUTE_STEP,
+		  &(struct msg_route_step){ .req = (uint32_t)p->req, .text = span_make(clean, n) });
 }
 
 /* is_explain: the steps are wanted, nothing is sent. */
 static void
-resolve(struct router *r, struct chan *c, uint64_t req, const struct resolve_question *question, bool is_explain)
+resolve(struct router *r, struct chan *c, uint64_t req, const struct resolve_question *question,
+	bool is_explain)
 {
 	struct pending *p = mem_zalloc(sizeof(*p));
 	struct resolve_question q = *question;
@@ -258,7 +281,8 @@ resolve(struct router *r, struct chan *c, uint64_t req, const struct resolve_que
 	r->resolves++;
 	q.address = arena_dup(&p->arena, q.address);
 	q.sender = arena_dup(&p->arena, q.sender);
-	resolve_decide(r->svc->conf, &r->tables, &q, &p->arena, is_explain ? &p->explain : NULL, &p->d);
+	resolve_decide(r->svc->conf, &r->tables, &q, &p->arena, is_explain ? &p->explain : NULL,
+		       &p->d);
 	if (p->d.action == ROUTE_DELIVER && p->d.transport != TRANSPORT_MAILDIR)
 		sites_find(r->sites, &p->d.hop, is_explain ? &p->explain : NULL, pending_done, p);
 	else
@@ -272,13 +296,16 @@ stats(struct router *r, struct chan *c, uint32_t req)
 {
 	char json[400];
 	int n = snprintf(json, sizeof(json),
-			 "{\"checks\":%llu,\"resolves\":%llu,\"site_hits\":%llu,\"dns_questions\":%llu,\"dns_failed\":%llu,"
+			 "{\"checks\":%llu,\"resolves\":%llu,\"site_hits\":%llu,\"dns_questions\":%"
+			 "llu,\"dns_failed\":%llu,"
 			 "\"dns_in_flight\":%u}",
 			 (unsigned long long)r->checks, (unsigned long long)r->resolves,
-			 (unsigned long long)sites_hits(r->sites), (unsigned long long)dns_asked(r->dns),
+			 (unsigned long long)sites_hits(r->sites),
+			 (unsigned long long)dns_asked(r->dns),
 			 (unsigned long long)dns_failed(r->dns), dns_in_flight(r->dns));
 
-	chan_send(c, MSG_STATS, &(struct msg_stats){ .req = req, .json = span_make(json, (size_t)n) });
+	chan_send(c, MSG_STATS,
+		  &(struct msg_stats){ .req = req, .json = span_make(json, (size_t)n) });
 }
 
 void
@@ -306,10 +333,14 @@ answer_msg(struct router *r, struct chan *c, enum msg_type type, union msg_any *
 		rcpt_check(r, c, &msg->rcpt_check);
 	else if (type == MSG_RESOLVE)
 		resolve(r, c, msg->resolve.req,
-			&(struct resolve_question){ msg->resolve.address, msg->resolve.sender, msg->resolve.skip_aliases != 0 }, false);
+			&(struct resolve_question){ msg->resolve.address, msg->resolve.sender,
+						    msg->resolve.skip_aliases != 0 },
+			false);
 	else if (type == MSG_ROUTE_EXPLAIN)
 		resolve(r, c, msg->route_explain.req,
-			&(struct resolve_question){ msg->route_explain.address, msg->route_explain.sender, false }, true);
+			&(struct resolve_question){ msg->route_explain.address,
+						    msg->route_explain.sender, false },
+			true);
 	else if (type == MSG_STATS_QUERY)
 		stats(r, c, msg->stats_query.req);
 }

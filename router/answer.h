@@ -12,7 +12,7 @@ struct router {
 	struct tables tables;
 	struct dns *dns;
 	struct sites *sites;
-	uint64_t epoch;         /* of tables and options, rising */
+	uint64_t epoch; /* of tables and options, rising */
 	uint64_t checks, resolves;
 };
 

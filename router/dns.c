@@ -27,8 +27,8 @@
 /* this program */
 #include "router/router.h"
 
-#define IN_FLIGHT_MAX 4096      /* at libunbound, which takes 11 KiB for each */
-#define WAITING_MAX 100000      /* more than qmgr's open questions can need */
+#define IN_FLIGHT_MAX 4096 /* at libunbound, which takes 11 KiB for each */
+#define WAITING_MAX 100000 /* more than qmgr's open questions can need */
 #define RECORDS_MAX 64
 #define TTL_MIN_S 5
 #define TTL_MAX_S 3600
@@ -37,14 +37,14 @@
 #define FILE_BYTES_MAX (1024 * 1024)
 
 struct dns {
-	struct ub_ctx *ub;      /* NULL: cannot be had, every question fails */
+	struct ub_ctx *ub; /* NULL: cannot be had, every question fails */
 	struct uv_loop_s *loop;
-	uv_poll_t *poll;        /* of its descriptor */
+	uv_poll_t *poll; /* of its descriptor */
 	struct timer_set *timers;
-	struct list questions;  /* at libunbound, oldest first */
-	struct list waiting;    /* for room there, oldest first */
+	struct list questions;			/* at libunbound, oldest first */
+	struct list waiting;			/* for room there, oldest first */
 	struct buf resolv_conf, hosts, anchors; /* texts of files */
-	struct buf settings;    /* servers and dnssec as the context has them */
+	struct buf settings;			/* servers and dnssec as the context has them */
 	uint64_t timeout_ms;
 	unsigned in_flight, waiting_count;
 	bool is_submitting;
@@ -57,7 +57,7 @@ struct question {
 	char *name;
 	enum dns_type type;
 	bool is_waiting;
-	int id;                 /* of libunbound, to cancel */
+	int id; /* of libunbound, to cancel */
 	struct timer timer;
 	void (*done)(void *arg, const struct dns_answer *a);
 	void *arg;
@@ -79,7 +79,8 @@ read_text(int fd, const char *what, struct buf *out)
 static void
 read_anchors(struct dns *d)
 {
-	static const char *const files[] = { "/var/lib/unbound/root.key", "/usr/share/dns/root.key" };
+	static const char *const files[] = { "/var/lib/unbound/root.key",
+					     "/usr/share/dns/root.key" };
 
 	for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]) && d->anchors.n == 0; i++) {
 		int fd = open(files[i], O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -146,18 +147,21 @@ set_servers(struct ub_ctx *ub, struct span settings)
 	struct span line;
 	unsigned named = 0, taken = 0;
 
-	while (span_next(&settings, '\n', &line) && settings.n > 0) {  /* the last one is dnssec */
+	while (span_next(&settings, '\n', &line) && settings.n > 0) { /* the last one is dnssec */
 		char *server = mem_dup_span(line);
 		int r = ub_ctx_set_fwd(ub, server);
 		named++;
 		taken += r == 0;
 		if (r != 0)
-			log_warn("DNS server `%s`: %s; write an address or address@port", server, ub_strerror(r));
+			log_warn("DNS server `%s`: %s; write an address or address@port", server,
+				 ub_strerror(r));
 		mem_free(server);
 	}
 	if (taken == 0)
-		log_warn(named > 0 ? "no DNS server that can be asked is named: asking the root servers"
-				   : "neither resolver { servers } nor resolv.conf names a DNS server: asking the root servers");
+		log_warn(named > 0 ? "no DNS server that can be asked is named: asking the root "
+				     "servers"
+				   : "neither resolver { servers } nor resolv.conf names a DNS "
+				     "server: asking the root servers");
 }
 
 /* One record per line, with comments. */
@@ -206,7 +210,8 @@ make_context(const struct dns *d, bool is_validating)
 	set_option(ub, "infra-host-ttl:", "30");
 	set_servers(ub, buf_span(&d->settings));
 	if (is_validating && set_anchors(ub, buf_span(&d->anchors)) == 0)
-		log_info("no DNSSEC trust anchor found (package dns-root-data): answers are not validated");
+		log_info("no DNSSEC trust anchor found (package dns-root-data): answers are not "
+			 "validated");
 	/* Any question about local data makes libunbound take its settings, so that an error shows here. */
 	if (ub_ctx_async(ub, 1) == 0 && ub_ctx_zone_remove(ub, "postern.invalid") == 0)
 		return ub;
@@ -229,7 +234,8 @@ open_context(struct dns *d, const struct conf *conf)
 {
 	d->ub = make_context(d, conf->resolver.dnssec);
 	if (d->ub == NULL && conf->resolver.dnssec) {
-		log_warn("libunbound refuses the DNSSEC trust anchor: answers are not validated; mend /var/lib/unbound/root.key "
+		log_warn("libunbound refuses the DNSSEC trust anchor: answers are not validated; "
+			 "mend /var/lib/unbound/root.key "
 			 "or /usr/share/dns/root.key");
 		d->ub = make_context(d, false);
 	}
@@ -255,7 +261,8 @@ close_context(struct dns *d)
 		return;
 	uv_close((uv_handle_t *)d->poll, free_poll);
 	d->poll = NULL;
-	ub_ctx_delete(d->ub);   /* waits for its thread; the callbacks of open questions are not called */
+	ub_ctx_delete(
+		d->ub); /* waits for its thread; the callbacks of open questions are not called */
 	d->ub = NULL;
 }
 
@@ -449,7 +456,8 @@ read_result(struct question *q, const struct ub_result *res)
 	if (res->nxdomain)
 		a.status = DNS_NXDOMAIN;
 	else if (res->rcode != 0) {
-		fail(q, res->rcode == 2 ? "the name servers fail (SERVFAIL)" : "the name servers refuse");
+		fail(q, res->rcode == 2 ? "the name servers fail (SERVFAIL)"
+					: "the name servers refuse");
 		return;
 	}
 	if (a.status == DNS_OK && res->havedata && q->type == DNS_MX) {
@@ -511,7 +519,8 @@ submit_waiting(struct dns *d)
 }
 
 void
-dns_ask(struct dns *d, const char *name, enum dns_type type, void (*done)(void *arg, const struct dns_answer *a), void *arg)
+dns_ask(struct dns *d, const char *name, enum dns_type type,
+	void (*done)(void *arg, const struct dns_answer *a), void *arg)
 {
 	struct question *q = mem_zalloc(sizeof(*q));
 

@@ -27,9 +27,14 @@ parse_hop(struct query *q, struct span text, uint16_t port, struct hop *out)
 
 	if (conf_hop_parse(span_trim(text), &parsed) < 0)
 		return false;
-	*out = (struct hop){ .name = parsed.host, .port = parsed.port != 0 ? parsed.port : port, .is_named = true };
-	out->kind = parsed.kind == CONF_HOP_UNIX ? HOP_UNIX : parsed.kind == CONF_HOP_HOST ? HOP_HOST : HOP_MX;
-	return out->kind == HOP_UNIX || resolve_normalize_domain(parsed.host, q->a, &out->name) == 0;
+	*out = (struct hop){ .name = parsed.host,
+			     .port = parsed.port != 0 ? parsed.port : port,
+			     .is_named = true };
+	out->kind = parsed.kind == CONF_HOP_UNIX   ? HOP_UNIX
+		    : parsed.kind == CONF_HOP_HOST ? HOP_HOST
+						   : HOP_MX;
+	return out->kind == HOP_UNIX ||
+	       resolve_normalize_domain(parsed.host, q->a, &out->name) == 0;
 }
 
 static void
@@ -66,11 +71,13 @@ hop_deliver_to(struct query *q, enum transport transport, struct span text, cons
 		bad_hop(q, where, text, NO_HOP);
 		return;
 	}
-	if (hop.kind == HOP_UNIX && (why = socket_problem(q->conf, transport == TRANSPORT_LMTP, hop.name)) != NULL) {
+	if (hop.kind == HOP_UNIX &&
+	    (why = socket_problem(q->conf, transport == TRANSPORT_LMTP, hop.name)) != NULL) {
 		bad_hop(q, where, text, why);
 		return;
 	}
-	explain_say(q->explain, "%s: by %s to %.*s", where, transport == TRANSPORT_LMTP ? "LMTP" : "SMTP", SPAN_ARG(text));
+	explain_say(q->explain, "%s: by %s to %.*s", where,
+		    transport == TRANSPORT_LMTP ? "LMTP" : "SMTP", SPAN_ARG(text));
 	deliver(q, transport, &hop);
 }
 
@@ -86,7 +93,8 @@ hop_deliver_by_mx(struct query *q)
 			hop.name = span_sub(hop.name, 5, SIZE_MAX);
 		explain_say(q->explain, "address literal: by SMTP to this address");
 	} else {
-		explain_say(q->explain, "by SMTP to the mail exchangers of %.*s", SPAN_ARG(hop.name));
+		explain_say(q->explain, "by SMTP to the mail exchangers of %.*s",
+			    SPAN_ARG(hop.name));
 	}
 	deliver(q, TRANSPORT_SMTP, &hop);
 }
@@ -100,9 +108,10 @@ is_failure_code(struct span code)
 	struct span class, subject;
 	uint64_t n;
 
-	return span_next(&code, '.', &class) && (span_eq(class, SPAN("4")) || span_eq(class, SPAN("5"))) &&
-	       span_next(&code, '.', &subject) && subject.n <= 3 && span_to_u64(subject, 999, &n) == 0 && code.n <= 3 &&
-	       span_to_u64(code, 999, &n) == 0;
+	return span_next(&code, '.', &class) &&
+	       (span_eq(class, SPAN("4")) || span_eq(class, SPAN("5"))) &&
+	       span_next(&code, '.', &subject) && subject.n <= 3 &&
+	       span_to_u64(subject, 999, &n) == 0 && code.n <= 3 && span_to_u64(code, 999, &n) == 0;
 }
 
 /* "error:5.1.1 text", "error:text" */
@@ -120,17 +129,20 @@ transport_error(struct query *q, struct span rest)
 	q->out->action = esc[0] == '4' ? ROUTE_TEMPFAIL : ROUTE_REJECT;
 	q->out->reply = esc[0] == '4' ? 450 : 550;
 	q->out->esc = esc;
-	q->out->text = span_trim(rest).n > 0 ? span_trim(rest) : SPAN("Refused by the transport table");
+	q->out->text = span_trim(rest).n > 0 ? span_trim(rest)
+					     : SPAN("Refused by the transport table");
 	explain_say(q->explain, "transport table: refused, %s %.*s", esc, SPAN_ARG(q->out->text));
 }
 
 static bool
 find_transport(struct query *q, const struct table *t, struct span *value_out)
 {
-	if (table_get(t, query_join(q, q->local, q->domain), value_out) || table_get(t, q->domain, value_out))
+	if (table_get(t, query_join(q, q->local, q->domain), value_out) ||
+	    table_get(t, q->domain, value_out))
 		return true;
 	for (size_t i = 0; i < q->domain.n; i++) {
-		if (q->domain.p[i] == '.' && table_get(t, span_sub(q->domain, i, SIZE_MAX), value_out))
+		if (q->domain.p[i] == '.' &&
+		    table_get(t, span_sub(q->domain, i, SIZE_MAX), value_out))
 			return true;
 	}
 	return false;
@@ -154,7 +166,8 @@ class_of(struct span value, struct span *rest_out)
 		return CLASS_ERROR;
 	if (span_ieq(class, SPAN("lmtp")))
 		return CLASS_LMTP;
-	return span_ieq(class, SPAN("smtp")) || span_ieq(class, SPAN("relay")) ? CLASS_SMTP : CLASS_UNKNOWN;
+	return span_ieq(class, SPAN("smtp")) || span_ieq(class, SPAN("relay")) ? CLASS_SMTP
+									       : CLASS_UNKNOWN;
 }
 
 const char *
@@ -172,7 +185,8 @@ hop_transport_problem(const struct conf *conf, struct span value, bool *is_final
 	if (conf_hop_parse(span_trim(rest), &hop) < 0)
 		return NO_HOP;
 	*is_final_out = class == CLASS_SMTP;
-	return hop.kind == CONF_HOP_UNIX ? socket_problem(conf, class == CLASS_LMTP, hop.host) : NULL;
+	return hop.kind == CONF_HOP_UNIX ? socket_problem(conf, class == CLASS_LMTP, hop.host)
+					 : NULL;
 }
 
 bool
@@ -221,7 +235,9 @@ hop_find_relay_host(struct query *q, struct span *out, bool *has_failed)
 
 	if (*has_failed)
 		return false;
-	if (t != NULL && at > 0 && resolve_normalize_domain(span_sub(q->sender, (size_t)at + 1, SIZE_MAX), q->a, &domain) == 0) {
+	if (t != NULL && at > 0 &&
+	    resolve_normalize_domain(span_sub(q->sender, (size_t)at + 1, SIZE_MAX), q->a,
+				     &domain) == 0) {
 		if (table_get(t, query_join(q, span_sub(q->sender, 0, (size_t)at), domain), out) ||
 		    table_get(t, query_join(q, SPAN_NONE, domain), out))
 			return true;

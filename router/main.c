@@ -29,16 +29,23 @@ find_own_addrs(void)
 	struct ifaddrs *all = NULL;
 
 	if (getifaddrs(&all) < 0)
-		log_warn("the addresses of this machine cannot be had: a mail loop through one of them is found late");
-	for (const struct ifaddrs *i = all; i != NULL && own_count < PLAN_MAX_ADDRS; i = i->ifa_next) {
+		log_warn("the addresses of this machine cannot be had: a mail loop through one of "
+			 "them is found late");
+	for (const struct ifaddrs *i = all; i != NULL && own_count < PLAN_MAX_ADDRS;
+	     i = i->ifa_next) {
 		struct plan_addr *a = &own_addrs[own_count];
-		if (i->ifa_addr == NULL || (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
+		if (i->ifa_addr == NULL ||
+		    (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
 			continue;
 		a->family = i->ifa_addr->sa_family == AF_INET ? 4 : 6;
 		if (a->family == 4)
-			memcpy(a->addr, &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr, 4);
+			memcpy(a->addr,
+			       &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr,
+			       4);
 		else
-			memcpy(a->addr, &((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr, 16);
+			memcpy(a->addr,
+			       &((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr,
+			       16);
 		own_count++;
 	}
 	if (all != NULL)
@@ -117,7 +124,8 @@ on_file(struct svc *s, const char *name, uint64_t mtime_ns, int fd)
 	if (span_starts(span_of(name), SPAN("table:")))
 		answer_table(&router, s->conf, name + strlen("table:"), fd);
 	else if (dns_file(router.dns, name, fd, s->conf) < 0)
-		log_warn("%s: libunbound cannot be started with it; domains are not looked up", name);
+		log_warn("%s: libunbound cannot be started with it; domains are not looked up",
+			 name);
 	if (!span_starts(span_of(name), SPAN("table:")))
 		fd_close(&fd);
 }
@@ -134,7 +142,8 @@ static void
 on_conf(struct svc *s, struct conf *old)
 {
 	if (dns_configure(router.dns, s->conf) < 0)
-		log_warn("resolver { }: libunbound cannot be started with these options; domains are not looked up");
+		log_warn("resolver { }: libunbound cannot be started with these options; domains "
+			 "are not looked up");
 	(void)old;
 	answer_conf(&router);
 }

@@ -83,7 +83,9 @@ query_table(struct query *q, const char *path, bool *has_failed)
 
 	*has_failed = *path != '\0' && t == NULL;
 	if (*has_failed) {
-		explain_say(q->explain, "not now: table %s is not there or has a mistake; the log says which", path);
+		explain_say(q->explain,
+			    "not now: table %s is not there or has a mistake; the log says which",
+			    path);
 		query_defer(q, "4.3.0", "A table of the server is not available, try again later");
 	}
 	return t;
@@ -107,7 +109,9 @@ without_quotes(struct query *q, struct span local)
 		s[n++] = local.p[i];
 	}
 	plain = span_make(s, n);
-	return addr_is_dot_string(plain) && span_chr(plain, '%') < 0 && span_chr(plain, '!') < 0 ? plain : local;
+	return addr_is_dot_string(plain) && span_chr(plain, '%') < 0 && span_chr(plain, '!') < 0
+		       ? plain
+		       : local;
 }
 
 bool
@@ -116,7 +120,8 @@ query_set_address(struct query *q, struct span address)
 	ptrdiff_t at = span_rchr(address, '@');
 
 	q->address = address;
-	if (at <= 0 || resolve_normalize_domain(span_sub(address, (size_t)at + 1, SIZE_MAX), q->a, &q->domain) < 0) {
+	if (at <= 0 || resolve_normalize_domain(span_sub(address, (size_t)at + 1, SIZE_MAX), q->a,
+						&q->domain) < 0) {
 		query_reject(q, 553, "5.1.3", "Address is not valid");
 		return false;
 	}

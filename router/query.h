@@ -12,8 +12,8 @@ struct query {
 	const struct explain *explain;
 	struct span sender;
 	struct span address, local, domain; /* current; domain normalised */
-	bool is_postmaster;                 /* asked for postmaster, whatever it became since */
-	bool is_redirected;                 /* the option `postmaster` was used */
+	bool is_postmaster;		    /* asked for postmaster, whatever it became since */
+	bool is_redirected;		    /* the option `postmaster` was used */
 	bool skip_aliases;
 	struct decision *out;
 };
@@ -35,7 +35,8 @@ struct span query_join(struct query *q, struct span local, struct span domain);
 struct span query_plain_local(const struct query *q);
 /* The value for the current address: under the address, the address without its detail, or "@domain". how_out, in words,
  * says which. */
-bool query_look_up(struct query *q, const struct table *t, struct span *value_out, const char **how_out);
+bool query_look_up(struct query *q, const struct table *t, struct span *value_out,
+		   const char **how_out);
 
 /* ---- hop.c: where an SMTP or LMTP server is found ---- */
 

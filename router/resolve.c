@@ -31,7 +31,8 @@ put_variable(struct query *q, struct buf *b, struct span name)
 	else
 		return false;
 	/* A part of a path: it must be one name and stay where it is. */
-	if (v.n == 0 || span_eq(v, SPAN(".")) || span_eq(v, SPAN("..")) || span_chr(v, '/') >= 0 || span_chr(v, '\0') >= 0)
+	if (v.n == 0 || span_eq(v, SPAN(".")) || span_eq(v, SPAN("..")) || span_chr(v, '/') >= 0 ||
+	    span_chr(v, '\0') >= 0)
 		return false;
 	for (size_t i = 0; i < v.n; i++)
 		buf_putc(b, (char)tolower((unsigned char)v.p[i]));
@@ -111,7 +112,8 @@ mailbox_path(struct query *q, const struct conf_domain *d, struct span value)
 	struct span path, base = span_of(d->mailbox_base);
 
 	if (!expand_template(q, value, &path)) {
-		explain_say(q->explain, "the entry `%.*s` gives no path for this address", SPAN_ARG(value));
+		explain_say(q->explain, "the entry `%.*s` gives no path for this address",
+			    SPAN_ARG(value));
 		query_reject(q, 550, "5.1.1", "No such user here");
 		return false;
 	}
@@ -149,7 +151,9 @@ postmaster_address(struct query *q)
 		return to;
 	if (to.n == 0)
 		to = SPAN("postmaster");
-	return query_join(q, to, span_of(q->conf->domain_count > 0 ? q->conf->domain[0].title : q->conf->origin));
+	return query_join(q, to,
+			  span_of(q->conf->domain_count > 0 ? q->conf->domain[0].title
+							    : q->conf->origin));
 }
 
 /* The table has no postmaster, but mail for one must be taken: by the option, else into a Maildir of its own.
@@ -159,7 +163,8 @@ by_postmaster(struct query *q, const struct conf_domain *d)
 {
 	if (q->conf->postmaster[0] != '\0' && !q->is_redirected) {
 		q->is_redirected = true;
-		explain_say(q->explain, "not in %s; option postmaster: %s", d->table, q->conf->postmaster);
+		explain_say(q->explain, "not in %s; option postmaster: %s", d->table,
+			    q->conf->postmaster);
 		if (query_set_address(q, postmaster_address(q)))
 			decide(q);
 		return;
@@ -168,7 +173,9 @@ by_postmaster(struct query *q, const struct conf_domain *d)
 	q->out->transport = TRANSPORT_MAILDIR;
 	q->out->base = span_of(d->mailbox_base);
 	q->out->path = SPAN("postmaster/");
-	explain_say(q->explain, "not in %s; a postmaster is never refused: Maildir postmaster/ below %s", d->table, d->mailbox_base);
+	explain_say(q->explain,
+		    "not in %s; a postmaster is never refused: Maildir postmaster/ below %s",
+		    d->table, d->mailbox_base);
 }
 
 static void
@@ -218,7 +225,9 @@ is_known_recipient(struct query *q, const struct conf_domain *d)
 		return true;
 	}
 	if (q->is_postmaster) {
-		explain_say(q->explain, "not in %s; a postmaster is never refused, and the next hop has one", d->recipients);
+		explain_say(q->explain,
+			    "not in %s; a postmaster is never refused, and the next hop has one",
+			    d->recipients);
 		return true;
 	}
 	explain_say(q->explain, "not in %s", d->recipients);
@@ -229,7 +238,7 @@ is_known_recipient(struct query *q, const struct conf_domain *d)
 static const char *
 class_name(int class)
 {
-	switch ((enum conf_domain_class)class) {
+	switch ((enum conf_domain_class) class) {
 	case CONF_DOMAIN_CLASS_VIRTUAL:
 		return "virtual";
 	case CONF_DOMAIN_CLASS_RELAY:
@@ -311,11 +320,17 @@ decide(struct query *q)
 }
 
 void
-resolve_decide(const struct conf *conf, const struct tables *tables, const struct resolve_question *question,
-	       struct arena *a, const struct explain *explain, struct decision *out)
+resolve_decide(const struct conf *conf, const struct tables *tables,
+	       const struct resolve_question *question, struct arena *a,
+	       const struct explain *explain, struct decision *out)
 {
 	struct span address = question->address;
-	struct query q = { .conf = conf, .tables = tables, .a = a, .explain = explain, .sender = question->sender, .out = out,
+	struct query q = { .conf = conf,
+			   .tables = tables,
+			   .a = a,
+			   .explain = explain,
+			   .sender = question->sender,
+			   .out = out,
 			   .skip_aliases = question->skip_aliases };
 
 	memset(out, 0, sizeof(*out));
@@ -330,5 +345,6 @@ resolve_decide(const struct conf *conf, const struct tables *tables, const struc
 	q.is_postmaster = q.is_postmaster || span_ieq(q.local, SPAN("postmaster"));
 	out->is_ours = q.is_redirected;
 	decide(&q);
-	out->is_domain_wide = out->is_domain_wide && !q.is_redirected && !aliases_exist(&q) && conf->transport[0] == '\0';
+	out->is_domain_wide = out->is_domain_wide && !q.is_redirected && !aliases_exist(&q) &&
+			      conf->transport[0] == '\0';
 }

@@ -22,7 +22,7 @@
 /* this program */
 #include "router/router.h"
 
-#define HOSTS_MAX 20            /* mail exchangers looked up, best first */
+#define HOSTS_MAX 20 /* mail exchangers looked up, best first */
 #define ADDRS_PER_HOST 16
 #define KEPT_MAX 20000
 #define TTL_STATIC_S 300
@@ -41,27 +41,27 @@ struct host {
 	uint16_t preference;
 	struct plan_addr addrs[ADDRS_PER_HOST];
 	uint32_t addr_count;
-	bool is_failed;         /* its addresses could not be had now */
+	bool is_failed; /* its addresses could not be had now */
 	bool is_removed;
 };
 
 struct lookup {
 	struct sites *s;
-	struct list node;       /* of sites.order */
-	struct arena arena;     /* of the finished site */
+	struct list node;   /* of sites.order */
+	struct arena arena; /* of the finished site */
 	char *key;
 	enum hop_kind kind;
-	const char *name;       /* in the arena */
+	const char *name; /* in the arena */
 	uint16_t port;
 	bool is_named;
 	bool is_done;
 	struct waiter *waiters;
 	struct host *hosts;
 	uint32_t host_count;
-	unsigned waiting;       /* answers to come */
+	unsigned waiting; /* answers to come */
 	uint32_t ttl_s;
-	uint64_t until_ms;      /* kept until, monotonic */
-	bool is_stale;          /* not in the map any more: freed when done */
+	uint64_t until_ms; /* kept until, monotonic */
+	bool is_stale;	   /* not in the map any more: freed when done */
 	struct site site;
 };
 
@@ -69,9 +69,9 @@ struct sites {
 	struct dns *dns;
 	const struct conf *conf;
 	struct map by_key;
-	struct list order;      /* all in by_key, oldest first */
+	struct list order; /* all in by_key, oldest first */
 	uint64_t hits;
-	struct plan_addr *own;  /* addresses of this machine */
+	struct plan_addr *own; /* addresses of this machine */
 	uint32_t own_count;
 };
 
@@ -181,7 +181,8 @@ fail(struct lookup *l, enum route_action action, uint16_t reply, const char *esc
 	l->site.text = arena_printf(&l->arena, "%s: %s", l->name, text);
 	if (action == ROUTE_TEMPFAIL)
 		l->ttl_s = TTL_FAILED_S;
-	snprintf(line, sizeof(line), "%s %u %s %s", action == ROUTE_REJECT ? "refused:" : "not now:", reply, esc, l->site.text);
+	snprintf(line, sizeof(line), "%s %u %s %s",
+		 action == ROUTE_REJECT ? "refused:" : "not now:", reply, esc, l->site.text);
 	say(l, line);
 	finish(l);
 }
@@ -192,13 +193,15 @@ fail(struct lookup *l, enum route_action action, uint16_t reply, const char *esc
 static bool
 is_foreign(const struct plan_addr *a)
 {
-	static const unsigned char zero[16], mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+	static const unsigned char zero[16],
+		mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 	const unsigned char *p = a->addr;
 
 	if (a->family == 6 && memcmp(p, mapped, 12) == 0)
 		p += 12;
 	else if (a->family == 6)
-		return memcmp(p, zero, 15) != 0 && p[0] != 0xff && !(p[0] == 0xfe && (p[1] & 0xc0) == 0x80);
+		return memcmp(p, zero, 15) != 0 && p[0] != 0xff &&
+		       !(p[0] == 0xfe && (p[1] & 0xc0) == 0x80);
 	return p[0] != 127 && p[0] != 0 && p[0] < 224 && !(p[0] == 169 && p[1] == 254);
 }
 
@@ -232,7 +235,9 @@ drop_from(struct lookup *l, uint16_t own)
 
 	while (l->host_count > 0 && l->hosts[l->host_count - 1].preference >= own)
 		l->host_count--;
-	snprintf(line, sizeof(line), "this server is a mail exchanger with preference %u: only better ones are tried", own);
+	snprintf(line, sizeof(line),
+		 "this server is a mail exchanger with preference %u: only better ones are tried",
+		 own);
 	say(l, line);
 }
 
@@ -381,7 +386,9 @@ site_name(struct lookup *l)
 static int
 family_first(int prefer)
 {
-	return prefer == CONF_RESOLVER_PREFER_IPV6 ? 6 : prefer == CONF_RESOLVER_PREFER_IPV4 ? 4 : 0;
+	return prefer == CONF_RESOLVER_PREFER_IPV6   ? 6
+	       : prefer == CONF_RESOLVER_PREFER_IPV4 ? 4
+						     : 0;
 }
 
 static void
@@ -407,10 +414,12 @@ static void
 explain_host(struct lookup *l, const struct plan_host *h)
 {
 	char line[900], ip[INET6_ADDRSTRLEN];
-	int n = snprintf(line, sizeof(line), "host %s (preference %u), port %u:", h->name.p, h->preference, h->port);
+	int n = snprintf(line, sizeof(line), "host %s (preference %u), port %u:", h->name.p,
+			 h->preference, h->port);
 
 	for (uint32_t i = 0; i < h->addr_count && n > 0 && n < (int)sizeof(line) - 60; i++) {
-		inet_ntop(h->addrs[i].family == 4 ? AF_INET : AF_INET6, h->addrs[i].addr, ip, sizeof(ip));
+		inet_ntop(h->addrs[i].family == 4 ? AF_INET : AF_INET6, h->addrs[i].addr, ip,
+			  sizeof(ip));
 		n += snprintf(line + n, sizeof(line) - (size_t)n, " %s", ip);
 	}
 	say(l, line);
@@ -438,7 +447,8 @@ assemble(struct lookup *l)
 		p->host_count++;
 	}
 	if (p->host_count == 0 && is_any_failed) {
-		fail(l, ROUTE_TEMPFAIL, 451, "4.4.3", "addresses of the mail exchangers cannot be looked up now");
+		fail(l, ROUTE_TEMPFAIL, 451, "4.4.3",
+		     "addresses of the mail exchangers cannot be looked up now");
 		return;
 	}
 	if (p->host_count == 0) {
@@ -496,7 +506,8 @@ look_up_hosts(struct lookup *l)
 		struct plan_addr found[ADDRS_PER_HOST];
 		uint32_t n = parse_literal(l->hosts[i].name, &found[0])
 				     ? 1
-				     : dns_hosts_find(l->s->dns, span_of(l->hosts[i].name), found, ADDRS_PER_HOST);
+				     : dns_hosts_find(l->s->dns, span_of(l->hosts[i].name), found,
+						      ADDRS_PER_HOST);
 		if (n > 0) {
 			add_addrs(l, &l->hosts[i], found, n);
 			continue;
@@ -560,11 +571,14 @@ on_mx(void *arg, const struct dns_answer *a)
 		fail(l, ROUTE_REJECT, 550, "5.1.2", "this domain does not exist");
 		return;
 	}
-	if (a->count == 1 && a->mx[0].name[0] == '\0') {        /* RFC 7505 */
+	if (a->count == 1 && a->mx[0].name[0] == '\0') { /* RFC 7505 */
 		fail(l, ROUTE_REJECT, 556, "5.1.10", "this domain does not accept mail (null MX)");
 		return;
 	}
-	l->hosts = mem_array(a->count == 0 ? 1 : a->count < HOSTS_MAX ? a->count : HOSTS_MAX, sizeof(l->hosts[0]));
+	l->hosts = mem_array(a->count == 0	    ? 1
+			     : a->count < HOSTS_MAX ? a->count
+						    : HOSTS_MAX,
+			     sizeof(l->hosts[0]));
 	if (a->count == 0) {
 		say(l, "no MX record: the domain itself is the host");
 		add_host(l, l->name, 0);
@@ -609,11 +623,14 @@ begin(struct lookup *l)
 
 /* A Unix socket needs no lookup. */
 static void
-find_unix(const struct hop *hop, const struct explain *explain, void (*done)(void *arg, const struct site *site), void *arg)
+find_unix(const struct hop *hop, const struct explain *explain,
+	  void (*done)(void *arg, const struct site *site), void *arg)
 {
 	struct plan_host host = { .name = hop->name, .is_unix = true };
 	char name[256];
-	struct site site = { .action = ROUTE_DELIVER, .esc = "", .text = "", .name = name, .ttl_s = TTL_STATIC_S };
+	struct site site = {
+		.action = ROUTE_DELIVER, .esc = "", .text = "", .name = name, .ttl_s = TTL_STATIC_S
+	};
 
 	snprintf(name, sizeof(name), "unix:%.*s", SPAN_ARG(hop->name));
 	site.plan.hosts = &host;
@@ -634,7 +651,8 @@ sites_find(struct sites *s, const struct hop *hop, const struct explain *explain
 		find_unix(hop, explain, done, arg);
 		return;
 	}
-	snprintf(key, sizeof(key), "%d %d %u %.*s", (int)hop->kind, hop->is_named, hop->port, SPAN_ARG(hop->name));
+	snprintf(key, sizeof(key), "%d %d %u %.*s", (int)hop->kind, hop->is_named, hop->port,
+		 SPAN_ARG(hop->name));
 	l = map_get(&s->by_key, span_of(key));
 	/* Who wants an explanation sees the lookup itself. */
 	if (l != NULL && l->is_done && (explain != NULL || l->until_ms <= clock_mono_ms())) {
@@ -663,7 +681,8 @@ sites_find(struct sites *s, const struct hop *hop, const struct explain *explain
 	l->port = hop->port;
 	l->is_named = hop->is_named;
 	l->waiters = w;
-	l->name = arena_cstr(&l->arena, span_sub(hop->name, 0, sizeof(((struct host *)0)->name) - 1));
+	l->name = arena_cstr(&l->arena,
+			     span_sub(hop->name, 0, sizeof(((struct host *)0)->name) - 1));
 	map_put(&s->by_key, span_of(key), l);
 	list_push_back(&s->order, &l->node);
 	begin(l);

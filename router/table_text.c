@@ -19,21 +19,21 @@
 #define KEY_MAX 512
 
 struct entry {
-	uint32_t key, key_n;    /* offset into text, or, from text_n on, into ascii; key_n 0: free */
+	uint32_t key, key_n; /* offset into text, or, from text_n on, into ascii; key_n 0: free */
 	uint32_t value, value_n;
 };
 
 struct table {
-	char *text;             /* keys in lower case */
+	char *text; /* keys in lower case */
 	size_t text_n;
-	struct buf ascii;       /* keys that had U-labels */
+	struct buf ascii; /* keys that had U-labels */
 	struct entry *slots;
 	size_t cap, count;
 };
 
 struct parser {
 	struct table *t;
-	unsigned line;          /* of the entry being read */
+	unsigned line; /* of the entry being read */
 	const char *why;
 	const struct table_check *check;
 };
@@ -41,7 +41,8 @@ struct parser {
 static struct span
 key_of(const struct table *t, const struct entry *e)
 {
-	return e->key < t->text_n ? span_make(t->text + e->key, e->key_n) : span_make(t->ascii.p + (e->key - t->text_n), e->key_n);
+	return e->key < t->text_n ? span_make(t->text + e->key, e->key_n)
+				  : span_make(t->ascii.p + (e->key - t->text_n), e->key_n);
 }
 
 static struct entry *
@@ -111,7 +112,7 @@ put_ascii(struct table *t, size_t *from, size_t *n)
 	*n = keep + strlen(ascii);
 	buf_put_span(&t->ascii, span_sub(key, 0, keep));
 	buf_puts(&t->ascii, ascii);
-	if (buf_check(&t->ascii) < 0)   /* a label and its dot in three bytes become eight */
+	if (buf_check(&t->ascii) < 0) /* a label and its dot in three bytes become eight */
 		bug("A-labels of a table take more than four times its size");
 }
 
@@ -127,7 +128,7 @@ add_entry(struct parser *ps, size_t from, size_t to)
 		return E_SYNTAX;
 	}
 	size_t key_n = n;
-	if (key_n > 1 && t->text[from + key_n - 1] == ':')      /* "key: value" */
+	if (key_n > 1 && t->text[from + key_n - 1] == ':') /* "key: value" */
 		key_n--;
 	if (key_n > KEY_MAX) {
 		ps->why = "the key is longer than 512 bytes";
@@ -136,8 +137,10 @@ add_entry(struct parser *ps, size_t from, size_t to)
 	for (size_t i = from; i < from + key_n; i++)
 		t->text[i] = (char)tolower((unsigned char)t->text[i]);
 	struct span value = span_trim(span_make(t->text + from + n, to - from - n));
-	struct entry new = { .value = (uint32_t)(value.n > 0 ? (size_t)(value.p - t->text) : 0), .value_n = (uint32_t)value.n };
-	if (ps->check != NULL && (ps->why = ps->check->is_bad(ps->check->arg, ps->line, value)) != NULL)
+	struct entry new = { .value = (uint32_t)(value.n > 0 ? (size_t)(value.p - t->text) : 0),
+			     .value_n = (uint32_t)value.n };
+	if (ps->check != NULL &&
+	    (ps->why = ps->check->is_bad(ps->check->arg, ps->line, value)) != NULL)
 		return E_SYNTAX;
 	put_ascii(t, &from, &key_n);
 	new.key = (uint32_t)from;
@@ -169,7 +172,8 @@ parse(struct parser *ps, size_t n)
 		line++;
 		if (end > at && text[end - 1] == '\r')
 			text[--end] = ' ';
-		if (memchr(text + at, '\0', end - at) != NULL || memchr(text + at, '\r', end - at) != NULL) {
+		if (memchr(text + at, '\0', end - at) != NULL ||
+		    memchr(text + at, '\r', end - at) != NULL) {
 			ps->line = line;
 			ps->why = "a NUL byte, or a CR that ends no line";
 			return E_SYNTAX;
@@ -179,7 +183,8 @@ parse(struct parser *ps, size_t n)
 			bool is_more = text[at] == ' ' || text[at] == '\t';
 			if (is_more && from == to) {
 				ps->line = line;
-				ps->why = "begins with a blank, but there is no line before that it could continue";
+				ps->why = "begins with a blank, but there is no line before that "
+					  "it could continue";
 				return E_SYNTAX;
 			}
 			if (!is_more) {
@@ -198,7 +203,8 @@ parse(struct parser *ps, size_t n)
 }
 
 int
-table_parse(struct span text, const struct table_check *check, struct table **out, unsigned *line_out, const char **why_out)
+table_parse(struct span text, const struct table_check *check, struct table **out,
+	    unsigned *line_out, const char **why_out)
 {
 	struct table *t;
 	struct parser ps = { .check = check };
@@ -227,7 +233,8 @@ table_parse(struct span text, const struct table_check *check, struct table **ou
 }
 
 int
-table_load(int fd, const struct table_check *check, struct table **out, unsigned *line_out, const char **why_out)
+table_load(int fd, const struct table_check *check, struct table **out, unsigned *line_out,
+	   const char **why_out)
 {
 	struct buf text;
 	int r;

@@ -21,9 +21,11 @@ struct table_check {
 
 /* Read and index a whole file, each of whose values passes the check (NULL: any does). On an error nothing is made, *line_out names the line (0: the file as a whole) and *why_out
  * says what is wrong (static text). E_SYNTAX, E_TOOBIG, E_IO. Does not close fd. */
-int table_load(int fd, const struct table_check *check, struct table **out, unsigned *line_out, const char **why_out) MUST_CHECK;
+int table_load(int fd, const struct table_check *check, struct table **out, unsigned *line_out,
+	       const char **why_out) MUST_CHECK;
 /* The same from memory, which is copied. */
-int table_parse(struct span text, const struct table_check *check, struct table **out, unsigned *line_out, const char **why_out) MUST_CHECK;
+int table_parse(struct span text, const struct table_check *check, struct table **out,
+		unsigned *line_out, const char **why_out) MUST_CHECK;
 void table_free(struct table **t);
 /* Value of a key; false: not there. Borrowed from the table. */
 bool table_get(const struct table *t, struct span key, struct span *value_out);

@@ -72,7 +72,7 @@ is_alive(const struct lane *l, uint64_t now_ms)
 	uint64_t beat = atomic_load_explicit(&l->beat_ms, memory_order_relaxed);
 
 	return atomic_load_explicit(&l->id, memory_order_relaxed) != 0 &&
-	    beat + CLIENTS_SILENT_MS > now_ms && beat <= now_ms + CLIENTS_SILENT_MS;
+	       beat + CLIENTS_SILENT_MS > now_ms && beat <= now_ms + CLIENTS_SILENT_MS;
 }
 
 /* The counts of a worker that is no more are void. */
@@ -82,8 +82,8 @@ clean_lane(struct clients *c)
 	atomic_store(&c->t->header.lanes[c->lane].connections, 0);
 	for (unsigned s = 0; s < SETS; s++)
 		for (unsigned w = 0; w < WAYS; w++)
-			atomic_store_explicit(
-			    &c->t->sets[s][w].counts[c->lane], 0, memory_order_relaxed);
+			atomic_store_explicit(&c->t->sets[s][w].counts[c->lane], 0,
+					      memory_order_relaxed);
 }
 
 /* Our own lane of before, else a dead one. */
@@ -185,8 +185,8 @@ clients_total(const struct clients *c, uint64_t now_ms)
 
 	for (unsigned i = 0; i < LANES; i++)
 		if (i == c->lane || is_alive(&c->t->header.lanes[i], now_ms))
-			n += atomic_load_explicit(
-			    &c->t->header.lanes[i].connections, memory_order_relaxed);
+			n += atomic_load_explicit(&c->t->header.lanes[i].connections,
+						  memory_order_relaxed);
 	return n;
 }
 
@@ -311,7 +311,7 @@ clients_disconnect(struct clients *c, uint64_t key)
 
 bool
 clients_may(struct clients *c, uint64_t key, enum client_rate which, const struct conf_rate *rate,
-    uint64_t now_ms)
+	    uint64_t now_ms)
 {
 	uint64_t now_us = now_ms * 1000, each_us, window_us, empty_us, next;
 	struct entry *e;

@@ -22,8 +22,8 @@ void clients_close(struct clients **c);
 void clients_beat(struct clients *c, uint64_t now_ms);
 
 /* A client among all: its address under the prefix lengths of the configuration. */
-uint64_t clients_key(
-    const struct clients *c, uint8_t family, const uint8_t addr[16], unsigned prefix_bits);
+uint64_t clients_key(const struct clients *c, uint8_t family, const uint8_t addr[16],
+		     unsigned prefix_bits);
 
 /* Connections of all workers, ours among them; and one more (1) or less (-1) of ours. */
 uint32_t clients_total(const struct clients *c, uint64_t now_ms);
@@ -41,6 +41,6 @@ uint32_t clients_connect(struct clients *c, uint64_t key, uint64_t now_ms);
 void clients_disconnect(struct clients *c, uint64_t key);
 /* One more event; false: more than rate allows, and it is not counted. Up to rate->count may come at once. */
 bool clients_may(struct clients *c, uint64_t key, enum client_rate which,
-    const struct conf_rate *rate, uint64_t now_ms);
+		 const struct conf_rate *rate, uint64_t now_ms);
 
 #endif

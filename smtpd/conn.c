@@ -116,7 +116,7 @@ check_rcpt(void *arg, const struct smtp_addr *rcpt, struct span sender, struct s
 	if ((r = policy_recipient(&env->policy, &c->who, c->session.now_ms)) < 0)
 		return r;
 	return verdicts_ask(&env->verdicts, &c->question, rcpt, sender, c->client.may_relay,
-	    c->session.now_ms, out);
+			    c->session.now_ms, out);
 }
 
 static void
@@ -153,8 +153,9 @@ drop_message(void *arg, uint64_t qid)
 	submit_drop(&c->env->submit, &c->submission);
 }
 
-static const struct session_ops session_ops = { may_mail, check_rcpt, new_message, stream_content,
-	submit_whole, drop_message, on_reject, on_received };
+static const struct session_ops session_ops = { may_mail,	check_rcpt,   new_message,
+						stream_content, submit_whole, drop_message,
+						on_reject,	on_received };
 
 /* ---- answers ---- */
 
@@ -237,8 +238,8 @@ send_replies(struct conn *c)
 	n = stream_send(&c->stream, buf_span(out));
 	buf_drop(out, n);
 	if (n > 0 || c->write_deadline_ms == 0)
-		c->write_deadline_ms =
-		    out->n > 0 ? clock_mono_ms() + c->env->conf->timeouts.write : 0;
+		c->write_deadline_ms = out->n > 0 ? clock_mono_ms() + c->env->conf->timeouts.write
+						  : 0;
 	/* An idle connection keeps no memory. */
 	if (out->n == 0 && c->session.txn == NULL)
 		buf_clear(out);
@@ -254,8 +255,8 @@ earlier(uint64_t a, uint64_t b)
 static void
 set_timer(struct conn *c)
 {
-	uint64_t due = earlier(
-		     earlier(c->session.deadline_ms, c->write_deadline_ms), c->close_deadline_ms),
+	uint64_t due = earlier(earlier(c->session.deadline_ms, c->write_deadline_ms),
+			       c->close_deadline_ms),
 		 now;
 
 	if (due == 0 || (timer_is_set(&c->timer) && c->timer.due_ms <= due))
@@ -365,8 +366,8 @@ read_peer(struct conn *c, const struct sockaddr_storage *peer)
 		c->port = ntohs(v6->sin6_port);
 	}
 	if (c->who.family != 0)
-		(void)inet_ntop(
-		    c->who.family == 4 ? AF_INET : AF_INET6, c->who.addr, c->addr, sizeof(c->addr));
+		(void)inet_ntop(c->who.family == 4 ? AF_INET : AF_INET6, c->who.addr, c->addr,
+				sizeof(c->addr));
 }
 
 /* Refused before there is a session. */
@@ -404,13 +405,15 @@ conn_accept(struct conn_env *env, int fd, const struct sockaddr_storage *peer, b
 	env->count++;
 	clients_count(env->policy.clients, COUNT_CONNECTIONS, 1);
 	r = policy_connect(&env->policy, &c->who, now_ms);
-	c->client = (struct session_client){ .addr = c->addr,
+	c->client = (struct session_client){
+		.addr = c->addr,
 		.sid = c->sid,
 		.may_relay = c->who.is_trusted,
-		.is_normalizing =
-		    (c->who.is_trusted ? env->conf->bare_newline_trusted
-				       : env->conf->bare_newline) == CONF_BARE_NEWLINE_NORMALIZE,
-		.needs_auth = is_submission };
+		.is_normalizing = (c->who.is_trusted ? env->conf->bare_newline_trusted
+						     : env->conf->bare_newline) ==
+				  CONF_BARE_NEWLINE_NORMALIZE,
+		.needs_auth = is_submission
+	};
 	session_init(&c->session, env->session_conf, &c->client, &session_ops, c);
 	log_debug_event(c, "connect");
 	if (r < 0)
@@ -425,7 +428,7 @@ conn_stop_all(struct conn_env *env)
 {
 	uint64_t now_ms = clock_mono_ms();
 
-	LIST_EACH_SAFE (it, tmp, &env->conns) {
+	LIST_EACH_SAFE(it, tmp, &env->conns) {
 		struct conn *c = LIST_ENTRY(it, struct conn, node);
 
 		session_stop(&c->session, now_ms);

@@ -47,8 +47,8 @@ struct conn {
 };
 
 /* A new connection; takes fd. is_submission: its listener wants authentication. */
-void conn_accept(
-    struct conn_env *env, int fd, const struct sockaddr_storage *peer, bool is_submission);
+void conn_accept(struct conn_env *env, int fd, const struct sockaddr_storage *peer,
+		 bool is_submission);
 /* No new transactions: 421 at once to those that have none. */
 void conn_stop_all(struct conn_env *env);
 /* Close all now. */

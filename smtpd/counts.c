@@ -13,20 +13,13 @@ static const struct {
 	const char *start;
 	enum count which;
 } reasons[] = {
-	{ "550 5.7.1 ", COUNT_RELAY },
-	{ "550 5.1.1 ", COUNT_UNKNOWN },
-	{ "550 5.1.", COUNT_ADDRESS },
-	{ "553 ", COUNT_ADDRESS },
-	{ "556 ", COUNT_ADDRESS },
-	{ "552 ", COUNT_SIZE },
-	{ "550 5.6.0 ", COUNT_CONTENT },
-	{ "554 5.4.6 ", COUNT_CONTENT },
-	{ "450 4.7.1 ", COUNT_RATE },
-	{ "452 4.5.3 ", COUNT_RATE },
-	{ "421 ", COUNT_ENDED },
-	{ "4", COUNT_LATER },
-	{ "50", COUNT_SYNTAX },
-	{ "555 ", COUNT_SYNTAX },
+	{ "550 5.7.1 ", COUNT_RELAY },	 { "550 5.1.1 ", COUNT_UNKNOWN },
+	{ "550 5.1.", COUNT_ADDRESS },	 { "553 ", COUNT_ADDRESS },
+	{ "556 ", COUNT_ADDRESS },	 { "552 ", COUNT_SIZE },
+	{ "550 5.6.0 ", COUNT_CONTENT }, { "554 5.4.6 ", COUNT_CONTENT },
+	{ "450 4.7.1 ", COUNT_RATE },	 { "452 4.5.3 ", COUNT_RATE },
+	{ "421 ", COUNT_ENDED },	 { "4", COUNT_LATER },
+	{ "50", COUNT_SYNTAX },		 { "555 ", COUNT_SYNTAX },
 };
 
 enum count

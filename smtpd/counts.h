@@ -9,11 +9,11 @@
 /* What is counted of all sessions, for `postern stats`. */
 enum count {
 	COUNT_CONNECTIONS,
-	COUNT_MESSAGES,   /* answered 250 */
+	COUNT_MESSAGES,	  /* answered 250 */
 	COUNT_RECIPIENTS, /* of these */
-	COUNT_BYTES,      /* of these, content */
-	COUNT_REFUSED,    /* connections that got no session */
-	COUNT_RELAY,      /* from here on: replies 4xx and 5xx, by reason */
+	COUNT_BYTES,	  /* of these, content */
+	COUNT_REFUSED,	  /* connections that got no session */
+	COUNT_RELAY,	  /* from here on: replies 4xx and 5xx, by reason */
 	COUNT_UNKNOWN,
 	COUNT_ADDRESS,
 	COUNT_SIZE,

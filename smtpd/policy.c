@@ -45,7 +45,7 @@ policy_reconfigure(struct policy *p, const struct conf *conf, uint64_t memory_by
 
 void
 policy_init(struct policy *p, const struct conf *conf, struct clients *clients,
-    uint64_t memory_bytes, uint32_t own_max)
+	    uint64_t memory_bytes, uint32_t own_max)
 {
 	*p = (struct policy){ .clients = clients, .own_max = own_max };
 	policy_reconfigure(p, conf, memory_bytes);
@@ -75,8 +75,8 @@ policy_connect(struct policy *p, struct policy_client *c, uint64_t now_ms)
 
 	c->is_trusted = is_trusted(p, c);
 	c->key = clients_key(p->clients, c->family, c->addr,
-	    (unsigned)(c->family == 4 ? conf->limits.client_ipv4_prefix
-				      : conf->limits.client_ipv6_prefix));
+			     (unsigned)(c->family == 4 ? conf->limits.client_ipv4_prefix
+						       : conf->limits.client_ipv6_prefix));
 	c->is_counted = true;
 	p->own++;
 	clients_total_add(p->clients, 1);
@@ -88,10 +88,10 @@ policy_connect(struct policy *p, struct policy_client *c, uint64_t now_ms)
 	if (conf->limits.connections_per_client > 0 &&
 	    n > (uint32_t)conf->limits.connections_per_client)
 		return E_CLIENT_CONNS;
-	return clients_may(
-		   p->clients, c->key, CLIENT_CONNECTIONS, &conf->limits.connection_rate, now_ms)
-	    ? 0
-	    : E_CLIENT_RATE;
+	return clients_may(p->clients, c->key, CLIENT_CONNECTIONS, &conf->limits.connection_rate,
+			   now_ms)
+		       ? 0
+		       : E_CLIENT_RATE;
 }
 
 void
@@ -117,9 +117,8 @@ policy_message(struct policy *p, const struct policy_client *c, uint64_t now_ms)
 int
 policy_recipient(struct policy *p, const struct policy_client *c, uint64_t now_ms)
 {
-	if (c->is_trusted ||
-	    clients_may(
-		p->clients, c->key, CLIENT_RECIPIENTS, &p->conf->limits.recipient_rate, now_ms))
+	if (c->is_trusted || clients_may(p->clients, c->key, CLIENT_RECIPIENTS,
+					 &p->conf->limits.recipient_rate, now_ms))
 		return 0;
 	return E_RATE;
 }

@@ -16,7 +16,7 @@ struct policy {
 	struct conf_net *trusted; /* relay_from */
 	size_t trusted_count;
 	uint32_t connections_max; /* of all workers */
-	uint32_t own_max;         /* of this worker: its descriptors */
+	uint32_t own_max;	  /* of this worker: its descriptors */
 	uint32_t own;
 };
 
@@ -32,7 +32,7 @@ struct policy_client {
 /* memory_bytes  of the machine, for limits { connections = 0 }
  * own_max       connections that this worker has descriptors for */
 void policy_init(struct policy *p, const struct conf *conf, struct clients *clients,
-    uint64_t memory_bytes, uint32_t own_max);
+		 uint64_t memory_bytes, uint32_t own_max);
 /* New options; connections that stand are counted on. */
 void policy_reconfigure(struct policy *p, const struct conf *conf, uint64_t memory_bytes);
 void policy_clear(struct policy *p);

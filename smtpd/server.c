@@ -28,7 +28,7 @@ enum {
 	BEAT_MS = 1000,
 	OPEN_BEATS = 3, /* at most so long after the start do clients wait for router and qmgr */
 	SPARE_FDS = 32, /* descriptors that are no connections */
-	LAST_MS = 1000  /* before the grace ends: whoever is left is told 421 */
+	LAST_MS = 1000	/* before the grace ends: whoever is left is told 421 */
 };
 
 struct port {
@@ -167,7 +167,8 @@ server_start(struct svc *svc)
 	stream_set_init(&s->env.streams, svc->loop);
 	s->env.timers = timer_set_new(svc->loop);
 	policy_init(&s->env.policy, svc->conf, s->clients, s->memory_bytes,
-	    clip32(files.rlim_cur > 2 * SPARE_FDS ? files.rlim_cur - SPARE_FDS : SPARE_FDS));
+		    clip32(files.rlim_cur > 2 * SPARE_FDS ? files.rlim_cur - SPARE_FDS
+							  : SPARE_FDS));
 	verdicts_init(&s->env.verdicts);
 	submit_init(&s->env.submit, svc->slot);
 	timer_init(&s->beat, s->env.timers, on_beat, s);
@@ -336,7 +337,7 @@ open_ports(struct server *s)
 	if (s->is_open)
 		return;
 	s->is_open = true;
-	LIST_EACH (it, &s->ports)
+	LIST_EACH(it, &s->ports)
 		watch_port(s, LIST_ENTRY(it, struct port, node));
 }
 

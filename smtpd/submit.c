@@ -37,7 +37,7 @@ submit_new_id(struct submit *s)
 
 void
 submission_init(struct submission *m, void (*on_room)(void *arg),
-    void (*on_done)(void *arg, int code), void *arg)
+		void (*on_done)(void *arg, int code), void *arg)
 {
 	*m = (struct submission){ .on_room = on_room, .on_done = on_done, .arg = arg };
 	list_init(&m->node);
@@ -80,7 +80,7 @@ static bool
 has_room(const struct submit *s, const struct submission *m)
 {
 	return m->unread_bytes + STREAM_CHUNK_BYTES <= STREAM_WINDOW_BYTES &&
-	    !chan_is_full(s->qmgr);
+	       !chan_is_full(s->qmgr);
 }
 
 int
@@ -129,15 +129,16 @@ send_submit(struct submit *s, struct submission *m, bool is_again)
 	const struct session_message *msg = m->msg;
 
 	chan_send(s->qmgr, MSG_MSG_SUBMIT,
-	    &(struct msg_msg_submit){ .qid = m->qid,
-		.flags = (uint8_t)((is_again ? SUBMIT_AGAIN : 0) |
-		    (m->is_streamed ? SUBMIT_STREAMED : 0)),
-		.arrival_us = msg->arrival_us,
-		.content_flags = msg->content_flags,
-		.content_len = msg->content_len,
-		.envelope = msg->envelope,
-		.trace = msg->trace,
-		.content = msg->content });
+		  &(struct msg_msg_submit){
+			  .qid = m->qid,
+			  .flags = (uint8_t)((is_again ? SUBMIT_AGAIN : 0) |
+					     (m->is_streamed ? SUBMIT_STREAMED : 0)),
+			  .arrival_us = msg->arrival_us,
+			  .content_flags = msg->content_flags,
+			  .content_len = msg->content_len,
+			  .envelope = msg->envelope,
+			  .trace = msg->trace,
+			  .content = msg->content });
 	m->is_sent = true;
 }
 
@@ -266,6 +267,6 @@ void
 submit_qmgr_room(struct submit *s)
 {
 	pump(s);
-	LIST_EACH_SAFE (it, tmp, &s->waiting)
+	LIST_EACH_SAFE(it, tmp, &s->waiting)
 		give_room(s, LIST_ENTRY(it, struct submission, node));
 }

@@ -133,8 +133,8 @@ remember(struct verdicts *v, struct span key, const struct msg_rcpt_verdict *m, 
 /* ---- questions ---- */
 
 void
-question_init(
-    struct question *q, void (*on_verdict)(void *arg, const struct session_verdict *v), void *arg)
+question_init(struct question *q, void (*on_verdict)(void *arg, const struct session_verdict *v),
+	      void *arg)
 {
 	*q = (struct question){ .on_verdict = on_verdict, .arg = arg };
 	buf_init(&q->address, ADDRESS_MAX);
@@ -145,10 +145,10 @@ static void
 send_question(struct verdicts *v, const struct question *q)
 {
 	chan_send(v->router, MSG_RCPT_CHECK,
-	    &(struct msg_rcpt_check){ .txn = q->number,
-		.may_relay = q->may_relay,
-		.address = buf_span(&q->address),
-		.sender = buf_span(&q->sender) });
+		  &(struct msg_rcpt_check){ .txn = q->number,
+					    .may_relay = q->may_relay,
+					    .address = buf_span(&q->address),
+					    .sender = buf_span(&q->sender) });
 }
 
 void
@@ -164,7 +164,7 @@ verdicts_cancel(struct verdicts *v, struct question *q)
 
 int
 verdicts_ask(struct verdicts *v, struct question *q, const struct smtp_addr *rcpt,
-    struct span sender, bool may_relay, uint64_t now_ms, struct session_verdict *out)
+	     struct span sender, bool may_relay, uint64_t now_ms, struct session_verdict *out)
 {
 	const struct cached *c;
 	char key[KEY_MAX];
@@ -242,8 +242,8 @@ verdicts_answer(struct verdicts *v, const struct msg_rcpt_verdict *m, uint64_t n
 		bool is_domain = m->is_domain != 0 && span_rchr(address, '@') >= 0;
 
 		remember(v,
-		    make_key(key, is_domain ? KEY_DOMAIN : KEY_ADDRESS, q->may_relay, address), m,
-		    now_ms);
+			 make_key(key, is_domain ? KEY_DOMAIN : KEY_ADDRESS, q->may_relay, address),
+			 m, now_ms);
 	}
 	verdicts_cancel(v, q);
 	q->on_verdict(q->arg, &verdict);

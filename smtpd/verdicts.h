@@ -17,7 +17,7 @@ struct verdicts {
 	struct chan *router; /* NULL: none now */
 	struct map64 open;   /* number of the question -> struct question */
 	uint64_t last_number;
-	uint64_t epoch;     /* of the tables */
+	uint64_t epoch;	    /* of the tables */
 	struct map cache;   /* key -> struct cached */
 	struct list oldest; /* of the cached, oldest first */
 	size_t cached;
@@ -35,12 +35,13 @@ struct question {
 void verdicts_init(struct verdicts *v);
 void verdicts_clear(struct verdicts *v);
 
-void question_init(
-    struct question *q, void (*on_verdict)(void *arg, const struct session_verdict *v), void *arg);
+void question_init(struct question *q,
+		   void (*on_verdict)(void *arg, const struct session_verdict *v), void *arg);
 /* 1: *out is the answer, from the cache, valid for the call; 0: on_verdict comes; E_PEERGONE: no router. Asking replaces
  * a question that is still open. */
 int verdicts_ask(struct verdicts *v, struct question *q, const struct smtp_addr *rcpt,
-    struct span sender, bool may_relay, uint64_t now_ms, struct session_verdict *out) MUST_CHECK;
+		 struct span sender, bool may_relay, uint64_t now_ms,
+		 struct session_verdict *out) MUST_CHECK;
 /* The answer is not wanted any more. */
 void verdicts_cancel(struct verdicts *v, struct question *q);
 

@@ -18,7 +18,9 @@ enum { HEAD_MAX = 4096, NOBODY = -1 };
 void
 deliver_init(struct deliver *d, const struct job *j, struct maildir *md, int base, const char *path)
 {
-	*d = (struct deliver){ .job = j, .md = md, .base = base, .path = path, .first = { .fd = -1 } };
+	*d = (struct deliver){
+		.job = j, .md = md, .base = base, .path = path, .first = { .fd = -1 }
+	};
 	d->of_rcpt = mem_array(j->env.rcpt_count, sizeof(*d->of_rcpt));
 }
 
@@ -61,7 +63,8 @@ begin_first(struct deliver *d)
 
 	if (d->md->dir < 0 && (r = maildir_open(d->base, d->path, d->md, &d->error)) < 0)
 		return r;
-	if ((r = begin_file(d, d->first_at, &d->first, &d->error)) == 0 || d->error.errnum != ENOENT)
+	if ((r = begin_file(d, d->first_at, &d->first, &d->error)) == 0 ||
+	    d->error.errnum != ENOENT)
 		return r;
 	maildir_close(d->md);
 	d->error = (struct maildir_error){ .code = 0 };
@@ -128,7 +131,8 @@ deliver_copy(struct deliver *d, uint32_t i, uint64_t offset, struct maildir_file
 {
 	struct maildir_error *err = &d->of_rcpt[i];
 
-	if (begin_file(d, i, f, err) < 0 || maildir_copy(f, &d->first, offset, err) < 0 || maildir_commit(d->md, f, err) < 0)
+	if (begin_file(d, i, f, err) < 0 || maildir_copy(f, &d->first, offset, err) < 0 ||
+	    maildir_commit(d->md, f, err) < 0)
 		maildir_abort(d->md, f);
 	/* Only the name is needed from here on: descriptors are few. */
 	maildir_file_clear(f);
@@ -169,14 +173,22 @@ deliver_end(struct deliver *d)
 static struct outcome
 outcome_of(const struct deliver *d, const struct maildir_error *err, struct buf *text)
 {
-	const char *esc = err->errnum == ENOSPC ? "4.3.1" : err->errnum == EDQUOT ? "4.2.2" : "4.2.0";
+	const char *esc = err->errnum == ENOSPC	  ? "4.3.1"
+			  : err->errnum == EDQUOT ? "4.2.2"
+						  : "4.2.0";
 
 	if (err->code == 0)
-		return (struct outcome){ .status = OUTCOME_DELIVERED, .esc = SPAN("2.0.0"), .text = SPAN("delivered to Maildir") };
+		return (struct outcome){ .status = OUTCOME_DELIVERED,
+					 .esc = SPAN("2.0.0"),
+					 .text = SPAN("delivered to Maildir") };
 	if (err->code == E_LOOP)
-		return job_error(E_LOOP, 0, SPAN("Mail loop detected: the message was delivered to this mailbox before"));
+		return job_error(E_LOOP, 0,
+				 SPAN("Mail loop detected: the message was delivered to this "
+				      "mailbox before"));
 	buf_printf(text, "cannot %s %s: %s", err->step, d->path, strerror(err->errnum));
-	return (struct outcome){ .status = OUTCOME_DEFERRED, .esc = span_of(esc), .text = buf_span(text) };
+	return (struct outcome){ .status = OUTCOME_DEFERRED,
+				 .esc = span_of(esc),
+				 .text = buf_span(text) };
 }
 
 void

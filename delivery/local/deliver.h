@@ -13,17 +13,19 @@
  *	deliver_begin -> deliver_part* -> deliver_end -> deliver_settle (on the loop)    or deliver_drop at any time */
 struct deliver {
 	const struct job *job;
-	struct maildir *md;             /* opened by deliver_begin if it is not open */
+	struct maildir *md; /* opened by deliver_begin if it is not open */
 	int base;
 	const char *path;
-	struct maildir_file first;      /* the first recipient's; the others' are copied from it */
-	uint32_t first_at;              /* whose */
-	uint64_t head_bytes;            /* of its own header lines */
-	struct maildir_error error;     /* of the whole delivery */
-	struct maildir_error *of_rcpt;  /* one for each recipient; code E_LOOP: has the message already */
+	struct maildir_file first;  /* the first recipient's; the others' are copied from it */
+	uint32_t first_at;	    /* whose */
+	uint64_t head_bytes;	    /* of its own header lines */
+	struct maildir_error error; /* of the whole delivery */
+	struct maildir_error
+		*of_rcpt; /* one for each recipient; code E_LOOP: has the message already */
 };
 
-void deliver_init(struct deliver *d, const struct job *j, struct maildir *md, int base, const char *path);
+void deliver_init(struct deliver *d, const struct job *j, struct maildir *md, int base,
+		  const char *path);
 /* part is the beginning of the content, with its whole header section if that is not overlong. */
 void deliver_begin(struct deliver *d, struct span part);
 void deliver_part(struct deliver *d, struct span part);

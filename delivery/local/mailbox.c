@@ -19,9 +19,9 @@
 #include "delivery/local/mailbox.h"
 
 enum {
-	WORKERS_MAX = 64,               /* as many as qmgr opens sessions */
+	WORKERS_MAX = 64, /* as many as qmgr opens sessions */
 	WORKERS_PER_BASE = 8,
-	FIRST_PART_BYTES = 65536,       /* of streamed content: the header section is looked at in it */
+	FIRST_PART_BYTES = 65536, /* of streamed content: the header section is looked at in it */
 	JOBS_MAX = 2,
 };
 
@@ -36,29 +36,28 @@ struct mailbox_agent {
 	struct list bases;
 	struct thread {
 		struct worker *worker;
-		const char *base;       /* that it worked for last */
+		const char *base; /* that it worked for last */
 	} threads[WORKERS_MAX];
 	unsigned thread_count;
 };
 
 struct mailbox {
 	struct agent_session *as;
-	struct worker_job work;         /* first of what the thread may touch while is_busy */
+	struct worker_job work; /* first of what the thread may touch while is_busy */
 	struct deliver d;
-	struct buf part;                /* content for this step */
-	bool is_begin, is_last;         /* what this step does */
+	struct buf part;	/* content for this step */
+	bool is_begin, is_last; /* what this step does */
 	struct maildir md;
 	int base;
-	const char *base_path;          /* of the agent, which forgets none */
+	const char *base_path; /* of the agent, which forgets none */
 	char *path, *relay;
 	/* The loop's own. */
-	struct job *job;                /* running */
+	struct job *job; /* running */
 	struct list waiting;
-	bool is_begun;                  /* a step of the running job was submitted */
+	bool is_begun; /* a step of the running job was submitted */
 	bool is_busy;
 	bool is_closing;
 };
-
 
 /* ---- bases ---- */
 
@@ -118,7 +117,8 @@ pick_worker(const struct mailbox *m)
 		own += is_own;
 		if (worker_pending(t->worker) < worker_pending(busy->worker))
 			busy = t;
-		if (is_own && (least == NULL || worker_pending(t->worker) < worker_pending(least->worker)))
+		if (is_own &&
+		    (least == NULL || worker_pending(t->worker) < worker_pending(least->worker)))
 			least = t;
 	}
 	if (own == WORKERS_PER_BASE)
@@ -154,13 +154,16 @@ static void advance(struct mailbox *m);
 static void
 report(struct mailbox *m, struct job *j)
 {
-	agent_result(m->as, j, &(struct agent_relay){ .relay = span_of(m->relay), .is_session_up = !m->is_closing });
+	agent_result(m->as, j,
+		     &(struct agent_relay){ .relay = span_of(m->relay),
+					    .is_session_up = !m->is_closing });
 }
 
 static void
 give_back_waiting(struct mailbox *m)
 {
-	struct outcome o = job_error(E_AGAIN, OUTCOME_NOT_TRIED, SPAN("The mailbox was closed before its turn"));
+	struct outcome o = job_error(E_AGAIN, OUTCOME_NOT_TRIED,
+				     SPAN("The mailbox was closed before its turn"));
 
 	while (!list_is_empty(&m->waiting)) {
 		struct job *j = LIST_ENTRY(m->waiting.next, struct job, node);
@@ -291,8 +294,10 @@ mailbox_open(struct agent_session *as)
 
 	if (p->transport != TRANSPORT_MAILDIR || b == NULL) {
 		buf_init(&relay, 1000);
-		buf_printf(&relay, "mailbox_base \"%.*s\" is not known to the mailbox agent; is it in a domain block?",
-		    SPAN_ARG(span_sub(p->base, 0, 800)));
+		buf_printf(&relay,
+			   "mailbox_base \"%.*s\" is not known to the mailbox agent; is it in a "
+			   "domain block?",
+			   SPAN_ARG(span_sub(p->base, 0, 800)));
 		agent_failed(as, 451, SPAN("4.3.5"), buf_span(&relay), SPAN_NONE);
 		buf_clear(&relay);
 		return;

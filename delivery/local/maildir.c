@@ -28,7 +28,7 @@
 enum {
 	WRITE_BYTES = 131072,
 	STALE_S = 36 * 3600,
-	STALE_SCAN_MAX = 1000,          /* entries of tmp/ looked at */
+	STALE_SCAN_MAX = 1000, /* entries of tmp/ looked at */
 	NAME_TRIES = 100,
 	PATH_MAX_BYTES = 4096,
 	DIR_MODE = 0700,
@@ -167,7 +167,8 @@ clean_tmp(int tmp)
 	unsigned seen = 0;
 	long n;
 
-	while (seen < STALE_SCAN_MAX && (n = syscall(SYS_getdents64, tmp, list, sizeof(list))) > 0) {
+	while (seen < STALE_SCAN_MAX &&
+	       (n = syscall(SYS_getdents64, tmp, list, sizeof(list))) > 0) {
 		for (long at = 0; at < n;) {
 			const struct dirent64_head *d = (const void *)(list + at);
 
@@ -213,7 +214,8 @@ maildir_open(int base, const char *path, struct maildir *m, struct maildir_error
 		m->dir = open_dir(base, dir, O_RDONLY);
 	if (m->dir < 0)
 		return fail(err, "open or make the Maildir");
-	if ((m->tmp = open_part(m->dir, "tmp")) >= 0 && (m->fresh = open_part(m->dir, "new")) >= 0) {
+	if ((m->tmp = open_part(m->dir, "tmp")) >= 0 &&
+	    (m->fresh = open_part(m->dir, "new")) >= 0) {
 		int cur = open_part(m->dir, "cur");
 		if (cur >= 0) {
 			fd_close(&cur);
@@ -241,8 +243,9 @@ make_name(struct maildir_file *f)
 {
 	uint64_t us = clock_wall_us();
 
-	snprintf(f->name, sizeof(f->name), "%llu.M%lluP%dQ%llu.%s", (unsigned long long)(us / 1000000),
-	    (unsigned long long)(us % 1000000), (int)getpid(), (unsigned long long)atomic_fetch_add(&sequence, 1), host);
+	snprintf(f->name, sizeof(f->name), "%llu.M%lluP%dQ%llu.%s",
+		 (unsigned long long)(us / 1000000), (unsigned long long)(us % 1000000),
+		 (int)getpid(), (unsigned long long)atomic_fetch_add(&sequence, 1), host);
 }
 
 int
@@ -252,7 +255,8 @@ maildir_begin(struct maildir *m, struct maildir_file *f, struct maildir_error *e
 	buf_init(&f->out, 2 * WRITE_BYTES);
 	for (int i = 0; i < NAME_TRIES && f->fd < 0; i++) {
 		make_name(f);
-		f->fd = fd_open_beneath(m->tmp, f->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, FILE_MODE);
+		f->fd = fd_open_beneath(m->tmp, f->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW,
+					FILE_MODE);
 		if (f->fd < 0 && errno != EEXIST)
 			break;
 	}
@@ -332,7 +336,8 @@ maildir_flush(struct maildir_file *f, struct maildir_error *err)
 }
 
 int
-maildir_copy(struct maildir_file *f, struct maildir_file *from, uint64_t offset, struct maildir_error *err)
+maildir_copy(struct maildir_file *f, struct maildir_file *from, uint64_t offset,
+	     struct maildir_error *err)
 {
 	int r = maildir_flush(f, err);
 

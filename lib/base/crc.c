@@ -26,8 +26,8 @@ crc_table_fill(void)
 	}
 	for (uint32_t i = 0; i < 256; i++)
 		for (size_t k = 1; k < 8; k++)
-			crc_table[k][i] =
-			    crc_table[k - 1][i] >> 8 ^ crc_table[0][crc_table[k - 1][i] & 0xff];
+			crc_table[k][i] = crc_table[k - 1][i] >> 8 ^
+					  crc_table[0][crc_table[k - 1][i] & 0xff];
 }
 
 uint32_t
@@ -39,7 +39,7 @@ crc32c_table(uint32_t crc, const void *p, size_t n)
 	pthread_once(&crc_table_once, crc_table_fill);
 	for (; n >= 8; n -= 8, in += 8) {
 		c ^= (uint32_t)in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 |
-		    (uint32_t)in[3] << 24;
+		     (uint32_t)in[3] << 24;
 		c = crc_table[7][c & 0xff] ^ crc_table[6][c >> 8 & 0xff] ^
 		    crc_table[5][c >> 16 & 0xff] ^ crc_table[4][c >> 24] ^ crc_table[3][in[4]] ^
 		    crc_table[2][in[5]] ^ crc_table[1][in[6]] ^ crc_table[0][in[7]];

@@ -10,8 +10,8 @@ struct cur
 cur_of(struct span s)
 {
 	/* A null pointer is never added to. */
-	const unsigned char *p =
-	    s.p != NULL ? (const unsigned char *)s.p : (const unsigned char *)"";
+	const unsigned char *p = s.p != NULL ? (const unsigned char *)s.p
+					     : (const unsigned char *)"";
 
 	return (struct cur){ .p = p, .end = s.p != NULL ? p + s.n : p };
 }

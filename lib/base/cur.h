@@ -21,9 +21,10 @@ uint8_t cur_u8(struct cur *c);
 uint16_t cur_u16(struct cur *c);
 uint32_t cur_u32(struct cur *c);
 uint64_t cur_u64(struct cur *c);
-struct span cur_take(struct cur *c, size_t n);          /* exactly n bytes */
-struct span cur_bytes(struct cur *c, size_t max);       /* u32 length <= max, then the bytes */
-int cur_check(const struct cur *c) MUST_CHECK;          /* 0, or E_CORRUPT after a failure */
-int cur_check_end(const struct cur *c) MUST_CHECK;      /* as cur_check, and E_CORRUPT if bytes are left */
+struct span cur_take(struct cur *c, size_t n);	  /* exactly n bytes */
+struct span cur_bytes(struct cur *c, size_t max); /* u32 length <= max, then the bytes */
+int cur_check(const struct cur *c) MUST_CHECK;	  /* 0, or E_CORRUPT after a failure */
+int
+cur_check_end(const struct cur *c) MUST_CHECK; /* as cur_check, and E_CORRUPT if bytes are left */
 
 #endif

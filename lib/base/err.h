@@ -17,7 +17,7 @@ enum err_class { ERR_CLASS_TEMP, ERR_CLASS_PERM };
 struct err_info {
 	const char *name;     /* "E_NOSPACE" */
 	enum err_class class; /* TEMP: try again; PERM: do not */
-	int reply;            /* SMTP reply code */
+	int reply;	      /* SMTP reply code */
 	const char *esc;      /* enhanced status code, RFC 3463 */
 	const char *text;     /* for a person, without code */
 };

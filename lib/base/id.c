@@ -92,8 +92,8 @@ id_random(void *p, size_t n)
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			die_temp(
-			    "getrandom: %s; the kernel gives no random bytes", strerror(errno));
+			die_temp("getrandom: %s; the kernel gives no random bytes",
+				 strerror(errno));
 		to += got;
 		n -= (size_t)got;
 	}

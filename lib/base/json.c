@@ -10,7 +10,11 @@ static size_t
 utf8_len(struct span s)
 {
 	const unsigned char *u = (const unsigned char *)s.p;
-	size_t n = u[0] < 0x80 ? 1 : u[0] >= 0xc2 && u[0] <= 0xdf ? 2 : (u[0] & 0xf0) == 0xe0 ? 3 : u[0] >= 0xf0 && u[0] <= 0xf4 ? 4 : 0;
+	size_t n = u[0] < 0x80			  ? 1
+		   : u[0] >= 0xc2 && u[0] <= 0xdf ? 2
+		   : (u[0] & 0xf0) == 0xe0	  ? 3
+		   : u[0] >= 0xf0 && u[0] <= 0xf4 ? 4
+						  : 0;
 
 	if (n == 0 || s.n < n)
 		return 0;
@@ -19,8 +23,8 @@ utf8_len(struct span s)
 			return 0;
 	}
 	/* Overlong forms, surrogates, beyond U+10FFFF. */
-	if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f) || (u[0] == 0xf0 && u[1] < 0x90) ||
-	    (u[0] == 0xf4 && u[1] > 0x8f))
+	if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f) ||
+	    (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] > 0x8f))
 		return 0;
 	return n;
 }

@@ -27,7 +27,7 @@ struct log_event {
 
 void log_begin(struct log_event *ev, enum log_level level, const char *event);
 void log_kv(struct log_event *ev, const char *key,
-    struct span value); /* long values are cut at 1024 bytes */
+	    struct span value); /* long values are cut at 1024 bytes */
 void log_kvs(struct log_event *ev, const char *key, const char *value);
 void log_kvf(struct log_event *ev, const char *key, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void log_kv_u64(struct log_event *ev, const char *key, uint64_t value);

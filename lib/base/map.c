@@ -50,7 +50,7 @@ uint64_t
 map_siphash(const uint64_t key[2], struct span s)
 {
 	uint64_t v[4] = { key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d,
-		key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573 };
+			  key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573 };
 	uint64_t word;
 	size_t i = 0;
 

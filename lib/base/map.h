@@ -10,21 +10,22 @@
 /* Hash maps with open addressing; values are pointers that the map does not own. The hash of byte keys is keyed with
  * random bytes per process, so a stranger cannot make collisions. */
 struct map_slot;
-struct map {            /* byte string -> pointer; keys are copied */
+struct map { /* byte string -> pointer; keys are copied */
 	struct map_slot *slots;
 	size_t cap, count, used;
 };
 
 void map_init(struct map *m);
-void map_clear(struct map *m);                          /* frees the map, not the values */
-void *map_get(const struct map *m, struct span key);    /* NULL: absent */
-void *map_put(struct map *m, struct span key, void *value); /* returns the value replaced, NULL: none; value is not NULL */
-void *map_del(struct map *m, struct span key);          /* returns the value, NULL: was absent */
+void map_clear(struct map *m);			     /* frees the map, not the values */
+void *map_get(const struct map *m, struct span key); /* NULL: absent */
+void *map_put(struct map *m, struct span key,
+	      void *value); /* returns the value replaced, NULL: none; value is not NULL */
+void *map_del(struct map *m, struct span key); /* returns the value, NULL: was absent */
 /* Iterate: size_t it = 0; while (map_next(m, &it, &key, &value)). map_del of the current key is allowed meanwhile. */
 bool map_next(const struct map *m, size_t *it, struct span *key_out, void **value_out);
 
 struct map64_slot;
-struct map64 {          /* uint64_t -> pointer */
+struct map64 { /* uint64_t -> pointer */
 	struct map64_slot *slots;
 	size_t cap, count, used;
 };

@@ -16,7 +16,7 @@ mem_check(void *p, size_t size_bytes)
 	if (p == NULL)
 		die_temp("out of memory: no %zu more bytes; give the host memory or lower limits { "
 			 "queue_memory connections }",
-		    size_bytes);
+			 size_bytes);
 	return p;
 }
 

@@ -9,10 +9,10 @@
  * callers compare a size from outside with its limit first). */
 void *mem_alloc(size_t size_bytes);
 void *mem_zalloc(size_t size_bytes);
-void *mem_array(size_t count, size_t size_bytes);       /* zeroed, overflow checked */
+void *mem_array(size_t count, size_t size_bytes);	  /* zeroed, overflow checked */
 void *mem_grow(void *p, size_t count, size_t size_bytes); /* realloc, overflow checked */
 char *mem_strdup(const char *cstr);
-char *mem_dup_span(struct span s);                      /* NUL appended */
+char *mem_dup_span(struct span s); /* NUL appended */
 void mem_free(void *p);
 
 #endif

@@ -17,20 +17,20 @@ struct span {
 /* For printf("%.*s", SPAN_ARG(s)). */
 #define SPAN_ARG(s) (int)(s).n, (s).p ? (s).p : ""
 
-struct span span_of(const char *cstr);                  /* NULL gives the empty span */
+struct span span_of(const char *cstr); /* NULL gives the empty span */
 struct span span_make(const void *p, size_t n);
 bool span_eq(struct span a, struct span b);
-bool span_ieq(struct span a, struct span b);            /* ASCII case-insensitive */
-int span_cmp(struct span a, struct span b);             /* bytes, shorter first */
+bool span_ieq(struct span a, struct span b); /* ASCII case-insensitive */
+int span_cmp(struct span a, struct span b);  /* bytes, shorter first */
 bool span_starts(struct span s, struct span prefix);
 bool span_istarts(struct span s, struct span prefix);
 bool span_ends(struct span s, struct span suffix);
 bool span_iends(struct span s, struct span suffix);
-struct span span_trim(struct span s);                   /* spaces and tabs on both sides */
+struct span span_trim(struct span s);			    /* spaces and tabs on both sides */
 struct span span_sub(struct span s, size_t from, size_t n); /* clipped to s */
-ptrdiff_t span_chr(struct span s, char c);              /* first index, -1: none */
-ptrdiff_t span_rchr(struct span s, char c);             /* last index, -1: none */
-ptrdiff_t span_find(struct span s, struct span needle); /* first index, -1: none */
+ptrdiff_t span_chr(struct span s, char c);		    /* first index, -1: none */
+ptrdiff_t span_rchr(struct span s, char c);		    /* last index, -1: none */
+ptrdiff_t span_find(struct span s, struct span needle);	    /* first index, -1: none */
 
 /* Cut at the first `sep`: head_out gets what is before it and s what is after; false at the end (s empty).
  * The last piece has no separator.  Loop: while (span_next(&s, ' ', &word)) ... */

@@ -175,6 +175,6 @@ conf_hop_parse(struct span text, struct conf_hop *out)
 	out->host = colon >= 0 ? span_sub(text, 0, (size_t)colon) : text;
 	if (!conf_is_host_name(out->host))
 		return E_SYNTAX;
-	return parse_port(
-	    colon >= 0 ? span_sub(text, (size_t)colon, SIZE_MAX) : SPAN_NONE, &out->port);
+	return parse_port(colon >= 0 ? span_sub(text, (size_t)colon, SIZE_MAX) : SPAN_NONE,
+			  &out->port);
 }

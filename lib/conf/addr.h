@@ -21,7 +21,7 @@ int conf_addr_parse(struct span text, struct conf_addr *out) MUST_CHECK;
 /* All addresses whose first bits are those of addr. family is 4 or 6. */
 struct conf_net {
 	uint8_t family;
-	uint8_t bits;     /* 0 to 32 or 128 */
+	uint8_t bits;	  /* 0 to 32 or 128 */
 	uint8_t addr[16]; /* bits after the prefix are 0 */
 };
 
@@ -32,17 +32,17 @@ bool conf_net_has(const struct conf_net *net, uint8_t family, const uint8_t addr
 
 /* Where mail of a domain or of everybody is handed over. */
 enum conf_hop_kind {
-	CONF_HOP_HOST,   /* "[host]:port", "[192.0.2.1]:25", "[2001:db8::1]:25": no MX is asked */
+	CONF_HOP_HOST,	 /* "[host]:port", "[192.0.2.1]:25", "[2001:db8::1]:25": no MX is asked */
 	CONF_HOP_DOMAIN, /* "domain:port": its MX */
-	CONF_HOP_UNIX    /* "unix:/path" */
+	CONF_HOP_UNIX	 /* "unix:/path" */
 };
 
 struct conf_hop {
 	enum conf_hop_kind kind;
 	struct span
-	    host; /* without brackets and "IPv6:"; for UNIX the absolute path, at most 107 bytes */
+		host; /* without brackets and "IPv6:"; for UNIX the absolute path, at most 107 bytes */
 	struct conf_addr addr; /* HOST: family 0 if host is a name */
-	uint16_t port;         /* 0: none given */
+	uint16_t port;	       /* 0: none given */
 };
 
 /* E_SYNTAX. */

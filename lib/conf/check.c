@@ -48,8 +48,10 @@ check_is_block_bad(const struct checker *k, const char *group, size_t block)
 	const struct conf_row *row = conf_rows(&count);
 
 	for (size_t i = 0; i < count; i++) {
-		const struct found_option *found =
-		    row[i].group == g ? map64_get(&k->found, key_of(&row[i], block)) : NULL;
+		const struct found_option *found = row[i].group == g
+							   ? map64_get(&k->found,
+								       key_of(&row[i], block))
+							   : NULL;
 
 		if (found != NULL && found->is_bad)
 			return true;
@@ -68,7 +70,7 @@ listens_clash(const struct conf_addr *a, const struct conf_addr *b)
 	if (a->family != b->family)
 		return false;
 	return memcmp(a->addr, b->addr, 16) == 0 || memcmp(a->addr, any, 16) == 0 ||
-	    memcmp(b->addr, any, 16) == 0;
+	       memcmp(b->addr, any, 16) == 0;
 }
 
 static void
@@ -80,9 +82,10 @@ check_listens(const struct checker *k)
 	for (size_t i = 0; i < k->c->listen_count; i++) {
 		if (conf_addr_parse(span_of(l[i].address), &a) < 0) {
 			problem_error(k->src, check_line_of(k, "listen", i, "address"),
-			    "address = \"%s\": no address; write an IPv4 address, an [IPv6] "
-			    "address, or * for all",
-			    l[i].address);
+				      "address = \"%s\": no address; write an IPv4 address, an "
+				      "[IPv6] "
+				      "address, or * for all",
+				      l[i].address);
 			continue;
 		}
 		for (size_t j = 0; j < i; j++) {
@@ -91,15 +94,18 @@ check_listens(const struct checker *k)
 			    !listens_clash(&a, &b))
 				continue;
 			problem_error(k->src, l[i].line,
-			    "listen \"%s\" takes address %s port %u, which listen \"%s\" on line "
-			    "%u has; change one of the two",
-			    l[i].title, l[i].address, (unsigned)l[i].port, l[j].title, l[j].line);
+				      "listen \"%s\" takes address %s port %u, which listen \"%s\" "
+				      "on line "
+				      "%u has; change one of the two",
+				      l[i].title, l[i].address, (unsigned)l[i].port, l[j].title,
+				      l[j].line);
 		}
 	}
 	if (k->c->listen_count == 0)
 		problem_warn(k->src, 0,
-		    "no listen block, so no mail comes in from the network; write listen \"smtp\" "
-		    "{ address = \"*\" port = 25 }");
+			     "no listen block, so no mail comes in from the network; write listen "
+			     "\"smtp\" "
+			     "{ address = \"*\" port = 25 }");
 }
 
 static void
@@ -114,19 +120,22 @@ check_networks(const struct checker *k)
 
 		if (r == E_PARAM)
 			problem_error(k->src, line,
-			    "relay_from: %s has bits behind its prefix; write the network's "
-			    "address, or no /%u",
-			    nets->items[i], net.bits);
+				      "relay_from: %s has bits behind its prefix; write the "
+				      "network's "
+				      "address, or no /%u",
+				      nets->items[i], net.bits);
 		else if (r < 0)
 			problem_error(k->src, line,
-			    "relay_from: %s is no network; write an address, or one with a prefix "
-			    "such as 192.0.2.0/24 or [2001:db8::]/32",
-			    nets->items[i]);
+				      "relay_from: %s is no network; write an address, or one with "
+				      "a prefix "
+				      "such as 192.0.2.0/24 or [2001:db8::]/32",
+				      nets->items[i]);
 		else if (net.bits == 0)
 			problem_warn(k->src, line,
-			    "relay_from: %s is everybody, which makes an open relay; name your own "
-			    "networks",
-			    nets->items[i]);
+				     "relay_from: %s is everybody, which makes an open relay; name "
+				     "your own "
+				     "networks",
+				     nets->items[i]);
 	}
 }
 
@@ -147,23 +156,26 @@ check_user(const struct checker *k, unsigned line, const char *option, const cha
 	uint64_t id;
 	uid_t uid;
 	gid_t gid;
-	bool is_zero =
-	    span_to_u64(span_of(name), UINT64_MAX, &id) == 0 && (id == 0 || id >= UINT32_MAX);
+	bool is_zero = span_to_u64(span_of(name), UINT64_MAX, &id) == 0 &&
+		       (id == 0 || id >= UINT32_MAX);
 
 	if (name[0] == '\0' || strpbrk(name, " :,/") != NULL)
 		problem_error(k->src, line,
-		    "users.%s = \"%s\": no user; write a name or a numeric id", option, name);
+			      "users.%s = \"%s\": no user; write a name or a numeric id", option,
+			      name);
 	else if (strcmp(name, "root") == 0 || is_zero)
 		problem_error(k->src, line,
-		    "users.%s = \"%s\": no process runs as root; write another user, or an id from "
-		    "1 to 4294967294",
-		    option, name);
+			      "users.%s = \"%s\": no process runs as root; write another user, or "
+			      "an id from "
+			      "1 to 4294967294",
+			      option, name);
 	else if (k->src->is_for_root && is_user_needed(option) &&
-	    (conf_user_find(name, &uid, &gid) < 0 || uid == 0))
+		 (conf_user_find(name, &uid, &gid) < 0 || uid == 0))
 		problem_error(k->src, line,
-		    "users.%s = \"%s\": no such user in /etc/passwd; make it with `useradd -r -M "
-		    "-U -s /usr/sbin/nologin %s`, or write a numeric id that nobody has",
-		    option, name, name);
+			      "users.%s = \"%s\": no such user in /etc/passwd; make it with "
+			      "`useradd -r -M "
+			      "-U -s /usr/sbin/nologin %s`, or write a numeric id that nobody has",
+			      option, name, name);
 }
 
 static void
@@ -175,8 +187,8 @@ check_users(const struct checker *k)
 	const struct conf_row *row = conf_rows(&count);
 
 	for (size_t i = 0; i < count; i++) {
-		const char *name =
-		    row[i].group == g ? *(char *const *)conf_field(&row[i], users) : NULL;
+		const char *name = row[i].group == g ? *(char *const *)conf_field(&row[i], users)
+						     : NULL;
 
 		if (name == NULL)
 			continue;
@@ -185,9 +197,10 @@ check_users(const struct checker *k)
 			if (row[j].group == g &&
 			    strcmp(*(char *const *)conf_field(&row[j], users), name) == 0)
 				problem_warn(k->src, check_line_of(k, "users", 0, row[i].name),
-				    "users.%s and users.%s are both %s, so each can take over the "
-				    "other; give each its own",
-				    row[j].name, row[i].name, name);
+					     "users.%s and users.%s are both %s, so each can take "
+					     "over the "
+					     "other; give each its own",
+					     row[j].name, row[i].name, name);
 		}
 	}
 }
@@ -196,20 +209,22 @@ static void
 check_directories(const struct checker *k)
 {
 	const struct conf_directories *d = &k->c->directories;
-	const char *const dirs[][2] = { { "spool", d->spool }, { "run", d->run },
-		{ "state", d->state } };
+	const char *const dirs[][2] = { { "spool", d->spool },
+					{ "run", d->run },
+					{ "state", d->state } };
 
 	for (size_t i = 0; i < 3; i++) {
 		if (dirs[i][1][0] != '/')
 			problem_error(k->src, check_line_of(k, "directories", 0, dirs[i][0]),
-			    "directories.%s is empty; write a path", dirs[i][0]);
+				      "directories.%s is empty; write a path", dirs[i][0]);
 		for (size_t j = 0; j < i; j++) {
 			if (strcmp(dirs[i][1], dirs[j][1]) == 0)
 				problem_error(k->src,
-				    check_line_of(k, "directories", 0, dirs[i][0]),
-				    "directories.%s and directories.%s are the same folder; give "
-				    "each its own",
-				    dirs[j][0], dirs[i][0]);
+					      check_line_of(k, "directories", 0, dirs[i][0]),
+					      "directories.%s and directories.%s are the same "
+					      "folder; give "
+					      "each its own",
+					      dirs[j][0], dirs[i][0]);
 		}
 	}
 }
@@ -222,22 +237,26 @@ check_names(const struct checker *k)
 
 	if (c->hostname[0] != '\0' && !conf_is_host_name(span_of(c->hostname)))
 		problem_error(k->src, line,
-		    "hostname = \"%s\": not a host name; write one such as \"mx1.example.org\"",
-		    c->hostname);
+			      "hostname = \"%s\": not a host name; write one such as "
+			      "\"mx1.example.org\"",
+			      c->hostname);
 	else if (c->hostname[0] != '\0' && strchr(c->hostname, '.') == NULL)
 		problem_warn(k->src, line,
-		    "hostname = \"%s\" is not fully qualified and other servers may refuse mail "
-		    "from it; write NAME.DOMAIN",
-		    c->hostname);
+			     "hostname = \"%s\" is not fully qualified and other servers may "
+			     "refuse mail "
+			     "from it; write NAME.DOMAIN",
+			     c->hostname);
 	if (c->origin[0] != '\0' && !conf_is_host_name(span_of(c->origin)))
 		problem_error(k->src, check_line_of(k, "", 0, "origin"),
-		    "origin = \"%s\": not a domain name; write one such as \"example.org\"",
-		    c->origin);
+			      "origin = \"%s\": not a domain name; write one such as "
+			      "\"example.org\"",
+			      c->origin);
 	if (c->aliases.delimiter[0] != '\0' && strpbrk(c->aliases.delimiter, "@ <>\"") != NULL)
 		problem_error(k->src, check_line_of(k, "aliases", 0, "delimiter"),
-		    "delimiter = \"%s\": @, blanks, quotes and angle brackets cannot separate; "
-		    "write \"+\"",
-		    c->aliases.delimiter);
+			      "delimiter = \"%s\": @, blanks, quotes and angle brackets cannot "
+			      "separate; "
+			      "write \"+\"",
+			      c->aliases.delimiter);
 }
 
 /* An address with a domain, or a name that origin completes. */
@@ -252,8 +271,8 @@ check_address(const struct checker *k, const char *option, const char *text)
 	if (at == 0 || span_chr(s, ' ') >= 0 || span_chr(s, '<') >= 0 ||
 	    (at > 0 && !conf_is_host_name(span_sub(s, (size_t)at + 1, SIZE_MAX))))
 		problem_error(k->src, check_line_of(k, "", 0, option),
-		    "%s = \"%s\": no address; write one such as \"someone@example.org\"", option,
-		    text);
+			      "%s = \"%s\": no address; write one such as \"someone@example.org\"",
+			      option, text);
 }
 
 static void
@@ -267,11 +286,13 @@ check_sites(const struct checker *k)
 			continue;
 		if (is_default && s->mx.count > 0)
 			problem_error(k->src, check_line_of(k, "site", i, "mx"),
-			    "site \"default\" holds for all others and has no mx; remove it");
+				      "site \"default\" holds for all others and has no mx; remove "
+				      "it");
 		if (!is_default && s->mx.count == 0)
 			problem_error(k->src, s->line,
-			    "site \"%s\" without mx holds for nothing; write mx = { \"*.HOST\" }",
-			    s->title);
+				      "site \"%s\" without mx holds for nothing; write mx = { "
+				      "\"*.HOST\" }",
+				      s->title);
 		for (size_t j = 0; j < s->mx.count; j++) {
 			struct span name = span_of(s->mx.items[j]);
 
@@ -279,8 +300,8 @@ check_sites(const struct checker *k)
 				name = span_sub(name, 2, SIZE_MAX);
 			if (!conf_is_host_name(name))
 				problem_error(k->src, check_line_of(k, "site", i, "mx"),
-				    "mx: \"%s\" is no host name; write one, or *.DOMAIN",
-				    s->mx.items[j]);
+					      "mx: \"%s\" is no host name; write one, or *.DOMAIN",
+					      s->mx.items[j]);
 		}
 	}
 }
@@ -303,9 +324,9 @@ check_resolver(const struct checker *k)
 		    conf_addr_parse(at >= 0 ? span_sub(text, 0, (size_t)at) : text, &addr) < 0 ||
 		    addr.family == 0)
 			problem_error(k->src, check_line_of(k, "resolver", 0, "servers"),
-			    "resolver.servers: \"%s\" is no server; write an address, or "
-			    "ADDRESS@PORT",
-			    servers->items[i]);
+				      "resolver.servers: \"%s\" is no server; write an address, or "
+				      "ADDRESS@PORT",
+				      servers->items[i]);
 	}
 }
 
@@ -316,11 +337,12 @@ check_times(const struct checker *k)
 
 	if (r->max < r->first)
 		problem_error(k->src, check_line_of(k, "retry", 0, "max"),
-		    "retry.max is shorter than retry.first; make it longer");
+			      "retry.max is shorter than retry.first; make it longer");
 	if (r->warn_after >= r->expire)
 		problem_warn(k->src, check_line_of(k, "retry", 0, "warn_after"),
-		    "retry.warn_after is not before retry.expire, so no delay is ever reported; "
-		    "shorten it");
+			     "retry.warn_after is not before retry.expire, so no delay is ever "
+			     "reported; "
+			     "shorten it");
 }
 
 /* A file of the event log is a sixteenth of it. */
@@ -331,7 +353,8 @@ check_events(const struct checker *k)
 {
 	if (k->c->events.max > 0 && k->c->events.max < EVENTS_LEAST)
 		problem_error(k->src, check_line_of(k, "events", 0, "max"),
-		    "events.max is less than 1M, which holds too few events; make it larger, or 0 for none");
+			      "events.max is less than 1M, which holds too few events; make it "
+			      "larger, or 0 for none");
 }
 
 static void
@@ -341,9 +364,10 @@ check_log(const struct checker *k)
 
 	if (strcmp(to, "syslog") != 0 && strcmp(to, "stderr") != 0 && to[0] != '/')
 		problem_error(k->src, check_line_of(k, "log", 0, "to"),
-		    "log.to = \"%s\": no destination; write syslog, stderr or the absolute path of "
-		    "a file",
-		    to);
+			      "log.to = \"%s\": no destination; write syslog, stderr or the "
+			      "absolute path of "
+			      "a file",
+			      to);
 }
 
 void
@@ -354,7 +378,7 @@ conf_check(const struct conf_source *src, const struct conf *c, struct scan *fou
 	map64_init(&k.found);
 	for (size_t i = 0; i < found->option_count; i++)
 		map64_put(&k.found, key_of(found->options[i].row, found->options[i].block),
-		    &found->options[i]);
+			  &found->options[i]);
 	check_names(&k);
 	check_directories(&k);
 	check_users(&k);

@@ -19,14 +19,14 @@ struct checker {
 };
 
 /* The line of an option; that of its block where it is not given; 0 where it is a default. */
-unsigned check_line_of(
-    const struct checker *k, const char *group, size_t block, const char *option);
+unsigned check_line_of(const struct checker *k, const char *group, size_t block,
+		       const char *option);
 /* A value of this block was refused, so what it means together would only confuse. */
 bool check_is_block_bad(const struct checker *k, const char *group, size_t block);
 
 /* A next hop, or nothing. name is the option. */
-void check_hop(
-    const struct checker *k, unsigned line, const char *name, const char *text, bool unix_ok);
+void check_hop(const struct checker *k, unsigned line, const char *name, const char *text,
+	       bool unix_ok);
 void check_domains(const struct checker *k);
 /* A postmaster that nobody reads. Only where a file is checked on its host, not a text. */
 void check_postmaster(const struct checker *k);

@@ -21,22 +21,25 @@ check_hop(const struct checker *k, unsigned line, const char *name, const char *
 		return;
 	if (conf_hop_parse(span_of(text), &hop) < 0)
 		problem_error(k->src, line,
-		    "%s = \"%s\": no next hop; write [HOST]:PORT for a host, DOMAIN:PORT for the "
-		    "servers of a domain%s",
-		    name, text, unix_ok ? ", or unix:/PATH" : "");
+			      "%s = \"%s\": no next hop; write [HOST]:PORT for a host, DOMAIN:PORT "
+			      "for the "
+			      "servers of a domain%s",
+			      name, text, unix_ok ? ", or unix:/PATH" : "");
 	else if (hop.kind == CONF_HOP_UNIX && !unix_ok)
 		problem_error(k->src, line,
-		    "%s = \"%s\": a socket speaks LMTP; write class = lmtp, or [HOST]:PORT", name,
-		    text);
+			      "%s = \"%s\": a socket speaks LMTP; write class = lmtp, or "
+			      "[HOST]:PORT",
+			      name, text);
 }
 
 static void
-check_absent(
-    const struct checker *k, size_t block, const char *option, const char *value, const char *class)
+check_absent(const struct checker *k, size_t block, const char *option, const char *value,
+	     const char *class)
 {
 	if (value[0] != '\0')
 		problem_error(k->src, check_line_of(k, "domain", block, option),
-		    "%s is not used by class = %s; remove it or change the class", option, class);
+			      "%s is not used by class = %s; remove it or change the class", option,
+			      class);
 }
 
 /* A table that is not there. Only where a file is checked on its host, not a text. */
@@ -47,7 +50,7 @@ check_table(const struct checker *k, unsigned line, const char *option, const ch
 	    (errno != ENOENT && errno != ENOTDIR))
 		return;
 	problem_warn(k->src, line, "%s = \"%s\": there is no such file; make it, or mend the path",
-	    option, path);
+		     option, path);
 }
 
 void
@@ -57,14 +60,14 @@ check_tables(const struct checker *k)
 
 	check_table(k, check_line_of(k, "", 0, "transport"), "transport", c->transport);
 	check_table(k, check_line_of(k, "", 0, "relay_host_by_sender"), "relay_host_by_sender",
-	    c->relay_host_by_sender);
+		    c->relay_host_by_sender);
 	for (size_t i = 0; i < c->aliases.virtual.count; i++)
 		check_table(k, check_line_of(k, "aliases", 0, "virtual"), "aliases.virtual",
-		    c->aliases.virtual.items[i]);
+			    c->aliases.virtual.items[i]);
 	for (size_t i = 0; i < c->domain_count; i++) {
 		check_table(k, check_line_of(k, "domain", i, "table"), "table", c->domain[i].table);
 		check_table(k, check_line_of(k, "domain", i, "recipients"), "recipients",
-		    c->domain[i].recipients);
+			    c->domain[i].recipients);
 	}
 }
 
@@ -75,14 +78,16 @@ check_virtual(const struct checker *k, size_t i)
 
 	if (d->table[0] == '\0')
 		problem_error(k->src, d->line,
-		    "domain \"%s\" of class virtual without a table; write table = \"FILE\" with "
-		    "lines of ADDRESS FOLDER/",
-		    d->title);
+			      "domain \"%s\" of class virtual without a table; write table = "
+			      "\"FILE\" with "
+			      "lines of ADDRESS FOLDER/",
+			      d->title);
 	if (d->mailbox_base[0] == '\0')
 		problem_error(k->src, d->line,
-		    "domain \"%s\" of class virtual without mailbox_base; write mailbox_base = "
-		    "\"FOLDER\"",
-		    d->title);
+			      "domain \"%s\" of class virtual without mailbox_base; write "
+			      "mailbox_base = "
+			      "\"FOLDER\"",
+			      d->title);
 	check_absent(k, i, "next_hop", d->next_hop, "virtual");
 	check_absent(k, i, "recipients", d->recipients, "virtual");
 }
@@ -97,15 +102,17 @@ check_forwarded(const struct checker *k, size_t i, const char *class)
 	check_absent(k, i, "mailbox_base", d->mailbox_base, class);
 	if (is_lmtp && d->next_hop[0] == '\0')
 		problem_error(k->src, d->line,
-		    "domain \"%s\" of class lmtp without next_hop; write next_hop = \"unix:/PATH\" "
-		    "or \"[HOST]:PORT\"",
-		    d->title);
+			      "domain \"%s\" of class lmtp without next_hop; write next_hop = "
+			      "\"unix:/PATH\" "
+			      "or \"[HOST]:PORT\"",
+			      d->title);
 	check_hop(k, check_line_of(k, "domain", i, "next_hop"), "next_hop", d->next_hop, is_lmtp);
 	if (d->recipients[0] == '\0')
 		problem_warn(k->src, d->line,
-		    "domain \"%s\" of class %s accepts any local part and returns what the next "
-		    "hop refuses, also to forged senders; write recipients = \"FILE\"",
-		    d->title, class);
+			     "domain \"%s\" of class %s accepts any local part and returns what "
+			     "the next "
+			     "hop refuses, also to forged senders; write recipients = \"FILE\"",
+			     d->title, class);
 }
 
 void
@@ -116,8 +123,9 @@ check_domains(const struct checker *k)
 
 		if (!conf_is_host_name(span_of(d->title)))
 			problem_error(k->src, d->line,
-			    "domain \"%s\": not a domain name; write one such as \"example.org\"",
-			    d->title);
+				      "domain \"%s\": not a domain name; write one such as "
+				      "\"example.org\"",
+				      d->title);
 		if (check_is_block_bad(k, "domain", i))
 			continue;
 		switch ((enum conf_domain_class)d->class) {
@@ -158,7 +166,7 @@ is_listed(const char *path, struct span local, struct span domain)
 		ptrdiff_t at = span_rchr(key, '@');
 
 		is_found = at >= 0 && span_ieq(span_sub(key, (size_t)at + 1, SIZE_MAX), domain) &&
-		    (at == 0 || span_ieq(span_sub(key, 0, (size_t)at), local));
+			   (at == 0 || span_ieq(span_sub(key, 0, (size_t)at), local));
 	}
 	free(line);
 	if (f != NULL)
@@ -197,16 +205,18 @@ check_postmaster(const struct checker *k)
 			continue;
 		if (d->class == CONF_DOMAIN_CLASS_DISCARD && !is_alias(c, local, domain))
 			problem_warn(k->src, line > 0 ? line : d->line,
-			    "mail for <postmaster> is thrown away with domain \"%s\"; write "
-			    "postmaster = \"someone@example.org\"",
-			    d->title);
-		else if (d->class == CONF_DOMAIN_CLASS_VIRTUAL && !is_listed(d->table, local, domain) &&
-		    !is_alias(c, local, domain))
+				     "mail for <postmaster> is thrown away with domain \"%s\"; "
+				     "write "
+				     "postmaster = \"someone@example.org\"",
+				     d->title);
+		else if (d->class == CONF_DOMAIN_CLASS_VIRTUAL &&
+			 !is_listed(d->table, local, domain) && !is_alias(c, local, domain))
 			problem_warn(k->src, line > 0 ? line : d->line,
-			    "%.*s@%s stands in no table, so mail for <postmaster> goes to "
-			    "%s/postmaster/; write postmaster = \"someone@example.org\", or a line "
-			    "in the table",
-			    SPAN_ARG(local), d->title, d->mailbox_base);
+				     "%.*s@%s stands in no table, so mail for <postmaster> goes to "
+				     "%s/postmaster/; write postmaster = \"someone@example.org\", "
+				     "or a line "
+				     "in the table",
+				     SPAN_ARG(local), d->title, d->mailbox_base);
 		return;
 	}
 }

@@ -21,8 +21,9 @@ conf_defaults(void)
 
 	for (size_t i = 0; i < count; i++) {
 		if (row[i].group->kind != CONF_BLOCK)
-			conf_value_set_default(
-			    &row[i], conf_field(&row[i], conf_group_at(c, row[i].group, 0)));
+			conf_value_set_default(&row[i],
+					       conf_field(&row[i],
+							  conf_group_at(c, row[i].group, 0)));
 	}
 	return c;
 }
@@ -35,8 +36,8 @@ free_values(struct conf *c)
 
 	for (size_t i = 0; i < count; i++) {
 		for (size_t b = 0; b < conf_group_count(c, row[i].group); b++)
-			conf_value_clear(
-			    &row[i], conf_field(&row[i], conf_group_at(c, row[i].group, b)));
+			conf_value_clear(&row[i],
+					 conf_field(&row[i], conf_group_at(c, row[i].group, b)));
 	}
 }
 
@@ -61,8 +62,8 @@ conf_free(struct conf **c)
 }
 
 static void
-add_problem(
-    const struct conf_source *src, unsigned line, const char *kind, const char *fmt, va_list ap)
+add_problem(const struct conf_source *src, unsigned line, const char *kind, const char *fmt,
+	    va_list ap)
 {
 	struct conf_problems *p = src->problems;
 
@@ -75,8 +76,8 @@ add_problem(
 	buf_vprintf(&p->text, fmt, ap);
 	buf_putc(&p->text, '\n');
 	if (p->errors + p->warnings == PROBLEMS_MAX)
-		buf_printf(
-		    &p->text, "%s: more problems are not shown; mend these first\n", src->file);
+		buf_printf(&p->text, "%s: more problems are not shown; mend these first\n",
+			   src->file);
 }
 
 void

@@ -29,7 +29,7 @@ struct conf_problems {
  * refused, unless they could as well write the running program, and the users of users { } must exist.
  * problems: need not be initialised; conf_problems_clear(). */
 int conf_load(const char *path, bool must_be_root_owned, struct conf **out,
-    struct conf_problems *problems) MUST_CHECK;
+	      struct conf_problems *problems) MUST_CHECK;
 /* What can be taken from a file with mistakes, for tools that must find a running server whatever was done to its file
  * since. NULL: it cannot be read, or is so broken (a string without end) that not one value can be told; the place of the
  * server must not be guessed then. */
@@ -42,7 +42,7 @@ void conf_free(struct conf **c);
 /* The same for a text, without the host's name: hostname and origin stay empty where it does not give them.
  * file: for the problems; base: canonical folder of relative paths, NULL: they stay. problems: initialised. */
 int conf_parse(const char *file, const char *base, struct span text, struct conf **out,
-    struct conf_problems *problems) MUST_CHECK;
+	       struct conf_problems *problems) MUST_CHECK;
 void conf_problems_init(struct conf_problems *p);
 void conf_problems_clear(struct conf_problems *p);
 
@@ -53,8 +53,8 @@ int conf_decode(struct span in, struct conf **out) MUST_CHECK;
 /* For `postern config`: "name = value" lines as a user would write them; block options as `domain "x" { class = ... }`.
  * what: all options, or only those changed from their default; name restricts to one option or section, NULL: all. */
 enum conf_show { CONF_SHOW_ALL, CONF_SHOW_CHANGED, CONF_SHOW_DOC };
-int conf_show(
-    const struct conf *c, enum conf_show what, const char *name, struct buf *out) MUST_CHECK;
+int conf_show(const struct conf *c, enum conf_show what, const char *name,
+	      struct buf *out) MUST_CHECK;
 /* The commented sample file, and postern.conf(5) as roff, generated from the table. */
 void conf_sample(struct buf *out);
 void conf_man(struct buf *out);

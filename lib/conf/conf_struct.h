@@ -13,7 +13,7 @@ struct conf_list {
 };
 
 struct conf_rate {
-	uint64_t count;  /* 0: no limit */
+	uint64_t count;	 /* 0: no limit */
 	uint64_t per_ms; /* "600/min": 600, 60000; never 0 */
 };
 

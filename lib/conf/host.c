@@ -113,9 +113,11 @@ host_complete(const struct conf_source *src, struct conf *c)
 		c->hostname = this_host();
 		if (src != NULL && strchr(c->hostname, '.') == NULL)
 			problem_warn(src, 0,
-			    "hostname: the name of this host, %s, is not fully qualified and other "
-			    "servers may refuse mail from it; write hostname = \"NAME.DOMAIN\"",
-			    c->hostname);
+				     "hostname: the name of this host, %s, is not fully qualified "
+				     "and other "
+				     "servers may refuse mail from it; write hostname = "
+				     "\"NAME.DOMAIN\"",
+				     c->hostname);
 	}
 	if (c->origin[0] != '\0')
 		return;

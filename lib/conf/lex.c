@@ -64,8 +64,8 @@ lex_escape(struct lexer *l, char quote)
 		return;
 	}
 	if (quote == '"')
-		lex_error(
-		    l, "a backslash stands only before \", \\ and $; write \\\\ for a backslash");
+		lex_error(l, "a backslash stands only before \", \\ and $; write \\\\ for a "
+			     "backslash");
 	l->at++;
 }
 
@@ -78,8 +78,9 @@ lex_quoted(struct lexer *l)
 	while (l->text[l->at] != quote) {
 		if (l->text[l->at] == '\0' || l->text[l->at] == '\n') {
 			lex_error(l,
-			    quote == '"' ? "string is not closed on its line; write \" at its end"
-					 : "string is not closed on its line; write ' at its end");
+				  quote == '"'
+					  ? "string is not closed on its line; write \" at its end"
+					  : "string is not closed on its line; write ' at its end");
 			t.end = l->at;
 			return t;
 		}
@@ -89,8 +90,8 @@ lex_quoted(struct lexer *l)
 		}
 		if (quote == '"' && l->text[l->at] == '$' && l->text[l->at + 1] == '{')
 			lex_error(l,
-			    "${ would be replaced from the environment; write %{...} for a "
-			    "template, or \\${ for the characters");
+				  "${ would be replaced from the environment; write %{...} for a "
+				  "template, or \\${ for the characters");
 		l->at++;
 	}
 	t.end = ++l->at;
@@ -113,8 +114,8 @@ lex_bare(struct lexer *l)
 	struct tok t = lex_one(l, TOK_WORD, n);
 
 	if (l->text[l->at - 1] == '$' && l->text[l->at] == '{') {
-		lex_error(l,
-		    "${ would be replaced from the environment; write \"%{...}\" for a template");
+		lex_error(l, "${ would be replaced from the environment; write \"%{...}\" for a "
+			     "template");
 		/* All of it as one word, so that no second problem follows from it. */
 		l->at += strcspn(l->text + l->at, "}\n");
 		l->at += l->text[l->at] == '}';
@@ -128,7 +129,7 @@ static struct tok
 lex_stray(struct lexer *l)
 {
 	problem_error(l->src, l->line, "%c outside of quotes; write the value in double quotes",
-	    l->text[l->at]);
+		      l->text[l->at]);
 	l->errors++;
 	/* As a word, so that no second problem follows from it. */
 	return lex_one(l, TOK_WORD, 1);

@@ -44,9 +44,10 @@ on_confuse_error(cfg_t *cfg, const char *fmt, va_list ap)
 		problem_error(now_parsing, line, "the file ends too early; close every { with }");
 	else
 		problem_error(now_parsing, line,
-		    "%s; a line is NAME = VALUE, NAME = { VALUE, VALUE }, SECTION { ... } or BLOCK "
-		    "\"TITLE\" { ... }",
-		    message);
+			      "%s; a line is NAME = VALUE, NAME = { VALUE, VALUE }, SECTION { ... "
+			      "} or BLOCK "
+			      "\"TITLE\" { ... }",
+			      message);
 }
 
 /* The rows of g as libconfuse wants them; every value is a string to it. */
@@ -101,8 +102,8 @@ cfg_instance(cfg_t *cfg, const struct conf_group *g, size_t i)
 
 /* Value n of an option that stands on this line. A bad one leaves the default. */
 static int
-take_value(
-    const struct conf_source *src, const struct found_option *found, void *field, struct span text)
+take_value(const struct conf_source *src, const struct found_option *found, void *field,
+	   struct span text)
 {
 	struct buf name, why;
 	int r;
@@ -113,7 +114,7 @@ take_value(
 	if (r < 0) {
 		conf_row_name(found->row, &name);
 		problem_error(src, found->line, "%s = \"%.*s\": %s", buf_cstr(&name),
-		    (int)(text.n < 80 ? text.n : 80), text.p, buf_cstr(&why));
+			      (int)(text.n < 80 ? text.n : 80), text.p, buf_cstr(&why));
 	}
 	buf_clear(&name);
 	buf_clear(&why);
@@ -152,8 +153,8 @@ take_all(const struct conf_source *src, cfg_t *cfg, struct scan *found, struct c
 		struct span title = sec != NULL ? span_of(cfg_title(sec)) : b->title;
 
 		if (conf_string_check(title, &why) < 0)
-			problem_error(
-			    src, b->line, "title of %s: %s", b->group->name, buf_cstr(&why));
+			problem_error(src, b->line, "title of %s: %s", b->group->name,
+				      buf_cstr(&why));
 		conf_block_add(c, b->group, title, b->line);
 		buf_reset(&why);
 	}
@@ -196,8 +197,8 @@ parse_any(const struct conf_source *src, struct span text, struct conf **out)
 
 	*out = conf_defaults();
 	if (text.n > FILE_MAX_BYTES) {
-		problem_error(
-		    src, 0, "longer than %d MiB; put lists into tables", FILE_MAX_BYTES >> 20);
+		problem_error(src, 0, "longer than %d MiB; put lists into tables",
+			      FILE_MAX_BYTES >> 20);
 	} else if (text.n > 0 && memchr(text.p, '\0', text.n) != NULL) {
 		problem_error(src, 0, "holds a NUL byte; write plain text");
 	} else {
@@ -210,7 +211,7 @@ parse_any(const struct conf_source *src, struct span text, struct conf **out)
 
 int
 conf_parse(const char *file, const char *base, struct span text, struct conf **out,
-    struct conf_problems *problems)
+	   struct conf_problems *problems)
 {
 	struct conf_source src = { file, base, problems, false };
 
@@ -231,16 +232,17 @@ check_owner(const struct conf_source *src, const struct stat *st)
 		memset(&exe, 0, sizeof(exe));
 	if (st->st_uid != 0 && st->st_uid != exe.st_uid) {
 		problem_error(src, 0,
-		    "belongs to uid %u, but the server starts as root; chown root %s",
-		    (unsigned)st->st_uid, src->file);
+			      "belongs to uid %u, but the server starts as root; chown root %s",
+			      (unsigned)st->st_uid, src->file);
 		return E_ACCESS;
 	}
 	is_group_fine = (st->st_mode & S_IWGRP) == 0 || st->st_gid == 0 ||
-	    ((exe.st_mode & S_IWGRP) != 0 && exe.st_gid == st->st_gid);
+			((exe.st_mode & S_IWGRP) != 0 && exe.st_gid == st->st_gid);
 	if (!is_group_fine || (st->st_mode & S_IWOTH) != 0) {
 		problem_error(src, 0,
-		    "others than root can write it, but the server starts as root; chmod go-w %s",
-		    src->file);
+			      "others than root can write it, but the server starts as root; chmod "
+			      "go-w %s",
+			      src->file);
 		return E_ACCESS;
 	}
 	return 0;
@@ -255,8 +257,8 @@ read_file(const struct conf_source *src, bool must_be_root_owned, struct buf *te
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		r = err_from_errno(errno);
 		problem_error(src, 0, "%s; %s", strerror(errno),
-		    r == E_NOTFOUND ? "name another file with -c FILE"
-				    : "make it readable for the server");
+			      r == E_NOTFOUND ? "name another file with -c FILE"
+					      : "make it readable for the server");
 	} else if (!S_ISREG(st.st_mode)) {
 		problem_error(src, 0, "is no regular file; name another one with -c FILE");
 		r = E_IO;
@@ -264,7 +266,7 @@ read_file(const struct conf_source *src, bool must_be_root_owned, struct buf *te
 		r = fd_read_file(fd, FILE_MAX_BYTES, text);
 		if (r == E_TOOBIG)
 			problem_error(src, 0, "longer than %d MiB; put lists into tables",
-			    FILE_MAX_BYTES >> 20);
+				      FILE_MAX_BYTES >> 20);
 		else if (r < 0)
 			problem_error(src, 0, "cannot be read; look after the disk");
 	}
@@ -305,8 +307,8 @@ load_any(struct conf_source *src, bool must_be_root_owned, struct conf **out)
 }
 
 int
-conf_load(
-    const char *path, bool must_be_root_owned, struct conf **out, struct conf_problems *problems)
+conf_load(const char *path, bool must_be_root_owned, struct conf **out,
+	  struct conf_problems *problems)
 {
 	struct conf_source src = { .file = path, .is_for_root = must_be_root_owned };
 	int r;

@@ -15,8 +15,8 @@ struct conf_source {
 
 /* line 0: "FILE: message". */
 void problem_error(const struct conf_source *src, unsigned line, const char *fmt, ...)
-    PRINTF_LIKE(3, 4);
+	PRINTF_LIKE(3, 4);
 void problem_warn(const struct conf_source *src, unsigned line, const char *fmt, ...)
-    PRINTF_LIKE(3, 4);
+	PRINTF_LIKE(3, 4);
 
 #endif

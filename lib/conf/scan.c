@@ -23,10 +23,10 @@ struct walk {
 	struct scan *found;
 	const struct conf_group *top;
 	const struct conf_group *group; /* where we are */
-	size_t block;                   /* index among its kind */
+	size_t block;			/* index among its kind */
 	size_t first_option;  /* of this block; 0 in other groups, which may stand often */
 	unsigned opened_line; /* of the group */
-	struct tok tok;       /* next */
+	struct tok tok;	      /* next */
 };
 
 static void
@@ -112,26 +112,28 @@ report_unknown(struct walk *w, const struct tok *at, struct span name)
 
 	if (group != NULL && w->group != w->top)
 		problem_error(src, at->line,
-		    "%.*s is not an option%s%s; it stands outside of other braces", SPAN_ARG(name),
-		    of, in);
+			      "%.*s is not an option%s%s; it stands outside of other braces",
+			      SPAN_ARG(name), of, in);
 	else if (group != NULL)
 		problem_error(src, at->line, "%.*s is not an option; write %s%s { ... }",
-		    SPAN_ARG(name), group->name, group->kind == CONF_BLOCK ? " \"TITLE\"" : "");
+			      SPAN_ARG(name), group->name,
+			      group->kind == CONF_BLOCK ? " \"TITLE\"" : "");
 	else if (near == NULL && home != NULL && home->kind == CONF_TOP)
 		problem_error(src, at->line,
-		    "unknown option %.*s%s%s; it stands outside of braces: %.*s = VALUE",
-		    SPAN_ARG(name), of, in, SPAN_ARG(name));
+			      "unknown option %.*s%s%s; it stands outside of braces: %.*s = VALUE",
+			      SPAN_ARG(name), of, in, SPAN_ARG(name));
 	else if (near == NULL && home != NULL)
 		problem_error(src, at->line, "unknown option %.*s%s%s; it belongs into %s { ... }",
-		    SPAN_ARG(name), of, in, home->name);
+			      SPAN_ARG(name), of, in, home->name);
 	else if (near != NULL)
 		problem_error(src, at->line, "unknown option %.*s%s%s; did you mean %s?",
-		    SPAN_ARG(name), of, in, near);
+			      SPAN_ARG(name), of, in, near);
 	else
 		problem_error(src, at->line,
-		    "unknown option %.*s%s%s; `postern config --doc%s%s` lists those that there "
-		    "are",
-		    SPAN_ARG(name), of, in, w->group == w->top ? "" : " ", in);
+			      "unknown option %.*s%s%s; `postern config --doc%s%s` lists those "
+			      "that there "
+			      "are",
+			      SPAN_ARG(name), of, in, w->group == w->top ? "" : " ", in);
 }
 
 static void
@@ -143,8 +145,8 @@ note_option(struct walk *w, const struct conf_row *row, unsigned line)
 		if (s->options[i].row != row)
 			continue;
 		problem_warn(w->lex.src, line,
-		    "%s stands on line %u already; this one counts, remove the other", row->name,
-		    s->options[i].line);
+			     "%s stands on line %u already; this one counts, remove the other",
+			     row->name, s->options[i].line);
 		s->options[i].line = line;
 		return;
 	}
@@ -183,8 +185,8 @@ note_block(struct walk *w, const struct conf_group *g)
 
 	if (other != NULL) {
 		problem_error(w->lex.src, w->tok.line,
-		    "%s \"%.*s\" stands on line %u already; make one of the two", g->name,
-		    SPAN_ARG(title), other->line);
+			      "%s \"%.*s\" stands on line %u already; make one of the two", g->name,
+			      SPAN_ARG(title), other->line);
 		return false;
 	}
 	if (title.n == 0) {
@@ -209,7 +211,7 @@ walk_group(struct walk *w, const struct conf_group *g, const struct tok *name)
 		is_fine = note_block(w, g);
 	} else if (is_block) {
 		problem_error(src, name->line, "%s without a title; write %s \"TITLE\" { ... }",
-		    g->name, g->name);
+			      g->name, g->name);
 		is_fine = false;
 	} else if (w->tok.kind != TOK_OPEN) {
 		problem_error(src, name->line, "%s without {; write %s { ... }", g->name, g->name);
@@ -236,8 +238,8 @@ report_no_value(struct walk *w, const struct conf_row *row, const struct tok *at
 {
 	size_t end = at->end;
 
-	problem_error(
-	    w->lex.src, at->line, "%s without a value; write %s = VALUE", row->name, row->name);
+	problem_error(w->lex.src, at->line, "%s without a value; write %s = VALUE", row->name,
+		      row->name);
 	/* A word that is no name either is the value without "=". */
 	if (w->tok.kind == TOK_WORD && w->tok.line == at->line &&
 	    conf_row_find(w->group, lex_word(&w->lex, &w->tok)) == NULL) {
@@ -254,7 +256,7 @@ walk_option(struct walk *w, const struct conf_row *row, const struct tok *at)
 {
 	if (w->tok.kind == TOK_APPEND) {
 		problem_error(w->lex.src, at->line,
-		    "%s: += is not offered; write the whole list with =", row->name);
+			      "%s: += is not offered; write the whole list with =", row->name);
 		blank_out(w, at->start, skip_rest(w, at));
 	} else if (w->tok.kind == TOK_EQUAL) {
 		note_option(w, row, at->line);
@@ -269,8 +271,8 @@ walk_name(struct walk *w)
 {
 	struct tok at = w->tok;
 	struct span name = lex_word(&w->lex, &at);
-	const struct conf_group *g =
-	    w->group == w->top && name.n > 0 ? conf_group_find(name) : NULL;
+	const struct conf_group *g = w->group == w->top && name.n > 0 ? conf_group_find(name)
+								      : NULL;
 	const struct conf_row *row = conf_row_find(w->group, name);
 
 	advance(w);
@@ -296,7 +298,7 @@ int
 scan_text(const struct conf_source *src, char *text, size_t n, struct scan *out)
 {
 	struct walk w = { { src, text, n, 0, 1, 0 }, out, conf_group_find(SPAN("")), NULL, 0, 0, 0,
-		{ TOK_END, 0, 0, 0 } };
+			  { TOK_END, 0, 0, 0 } };
 
 	w.group = w.top;
 	advance(&w);
@@ -310,8 +312,8 @@ scan_text(const struct conf_source *src, char *text, size_t n, struct scan *out)
 	}
 	/* libconfuse takes the end of the file for the brace. */
 	if (w.group != w.top)
-		problem_error(
-		    src, w.opened_line, "%s is not closed; write } at its end", w.group->name);
+		problem_error(src, w.opened_line, "%s is not closed; write } at its end",
+			      w.group->name);
 	return w.lex.errors > 0 ? E_CONFIG : 0;
 }
 

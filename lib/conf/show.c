@@ -16,16 +16,11 @@ void
 doc_type(const struct conf_row *row, struct buf *out)
 {
 	static const char *const words[] = {
-		[CONF_STR] = "text",
-		[CONF_PATH] = "path",
-		[CONF_LIST] = "list",
-		[CONF_PATHS] = "list of paths",
-		[CONF_INT] = "number",
-		[CONF_SIZE] = "size",
-		[CONF_TIME] = "time",
-		[CONF_BOOL] = "yes or no",
-		[CONF_RATE] = "rate",
-		[CONF_ENUM] = "one of ",
+		[CONF_STR] = "text",   [CONF_PATH] = "path",
+		[CONF_LIST] = "list",  [CONF_PATHS] = "list of paths",
+		[CONF_INT] = "number", [CONF_SIZE] = "size",
+		[CONF_TIME] = "time",  [CONF_BOOL] = "yes or no",
+		[CONF_RATE] = "rate",  [CONF_ENUM] = "one of ",
 	};
 	struct span one;
 
@@ -83,7 +78,7 @@ struct show {
 	const struct conf *c, *defaults;
 	enum conf_show what;
 	const struct conf_group *only_group; /* NULL: all */
-	struct span only_name;               /* empty: all options of the group */
+	struct span only_name;		     /* empty: all options of the group */
 	struct buf *out;
 	size_t shown;
 };
@@ -194,8 +189,8 @@ select_name(struct show *s, const char *name)
 		s->only_group = conf_group_find(span_sub(all, 0, (size_t)dot));
 		s->only_name = span_sub(all, (size_t)dot + 1, SIZE_MAX);
 		return s->only_group != NULL && conf_row_find(s->only_group, s->only_name) != NULL
-		    ? 0
-		    : E_NOTFOUND;
+			       ? 0
+			       : E_NOTFOUND;
 	}
 	if ((s->only_group = conf_group_find(all)) != NULL)
 		return 0;

@@ -14,8 +14,8 @@ conf_has_socket(const struct conf *conf, struct span path)
 
 	for (size_t i = 0; i < conf->domain_count; i++) {
 		const char *text = conf->domain[i].next_hop;
-		if (text[0] != '\0' && conf_hop_parse(span_of(text), &hop) == 0 && hop.kind == CONF_HOP_UNIX &&
-		    span_eq(hop.host, path))
+		if (text[0] != '\0' && conf_hop_parse(span_of(text), &hop) == 0 &&
+		    hop.kind == CONF_HOP_UNIX && span_eq(hop.host, path))
 			return true;
 	}
 	for (size_t i = 0; i < conf->lmtp_sockets.count; i++) {

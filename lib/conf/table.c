@@ -54,8 +54,9 @@ build(void)
 	struct conf_group *next = groups, *g;
 
 	is_built = true;
-	*next++ = (struct conf_group){ "", CONF_TOP, (uint32_t)EVERYONE,
-		"Options outside of sections.", NULL, 0, 0, 0 };
+	*next++ = (struct conf_group){
+		"", CONF_TOP, (uint32_t)EVERYONE, "Options outside of sections.", NULL, 0, 0, 0
+	};
 /* clang-format off */
 #define ROW(name, type, who, def, min, max, values, help) \
 	*row++ = (struct conf_row){ g, #name, type, (who) & g->procs, def, min, max, values, help, \
@@ -211,8 +212,8 @@ conf_block_add(struct conf *c, const struct conf_group *g, struct span title, un
 	*conf_block_line(c, g, at) = line;
 	for (size_t i = 0; i < ROW_COUNT; i++) {
 		if (rows[i].group == g)
-			conf_value_set_default(
-			    &rows[i], conf_field(&rows[i], conf_group_at(c, g, at)));
+			conf_value_set_default(&rows[i],
+					       conf_field(&rows[i], conf_group_at(c, g, at)));
 	}
 	return at;
 }

@@ -34,7 +34,7 @@ struct conf_group {
 	uint32_t procs; /* set of P(): who gets the block at all */
 	const char *help;
 	const char *example; /* of a block, NULL: none */
-	size_t offset;       /* in struct conf: of the section, or of the block's array pointer */
+	size_t offset;	     /* in struct conf: of the section, or of the block's array pointer */
 	size_t count_offset; /* block: of its count */
 	size_t size_bytes;   /* block: of one element */
 };

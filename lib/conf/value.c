@@ -17,8 +17,11 @@ static const struct unit {
 	const char *name;
 	uint64_t factor;
 } size_units[] = { { "G", 1 << 30 }, { "M", 1 << 20 }, { "K", 1 << 10 }, { "", 1 } },
-  time_units[] = { { "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 },
-	  { "ms", 1 } },
+  time_units[] = { { "d", 86400000 },
+		   { "h", 3600000 },
+		   { "m", 60000 },
+		   { "s", 1000 },
+		   { "ms", 1 } },
   rate_units[] = { { "d", 86400000 }, { "h", 3600000 }, { "min", 60000 }, { "s", 1000 } };
 
 enum { SIZE_UNITS = 4, TIME_UNITS = 5, RATE_UNITS = 4 };
@@ -48,7 +51,7 @@ format_unit(uint64_t v, const struct unit *units, size_t count, struct buf *out)
 	for (size_t i = 0; i < count; i++) {
 		if (v % units[i].factor == 0) {
 			buf_printf(out, "%llu%s", (unsigned long long)(v / units[i].factor),
-			    units[i].name);
+				   units[i].name);
 			return;
 		}
 	}
@@ -77,7 +80,7 @@ conf_string_check(struct span s, struct buf *why)
 	for (size_t i = 0; i < s.n; i++) {
 		if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f) {
 			buf_printf(why, "holds the control character 0x%02x; remove it",
-			    (unsigned char)s.p[i]);
+				   (unsigned char)s.p[i]);
 			return E_CONFIG;
 		}
 	}
@@ -117,8 +120,8 @@ path_below(const char *base, struct span text)
 }
 
 static int
-parse_string(
-    const struct conf_row *row, char **out, struct span text, const char *base, struct buf *why)
+parse_string(const struct conf_row *row, char **out, struct span text, const char *base,
+	     struct buf *why)
 {
 	bool is_path = row->type == CONF_PATH || row->type == CONF_PATHS;
 	int r;
@@ -135,7 +138,7 @@ parse_string(
 
 static int
 parse_item(const struct conf_row *row, struct conf_list *list, struct span text, const char *base,
-    struct buf *why)
+	   struct buf *why)
 {
 	char *item = NULL;
 	int r;
@@ -234,13 +237,13 @@ set_rate(struct conf_rate *out, struct span text, struct buf *why)
 	if (split_number(text, &rate.count, &unit) == 0 && rate.count <= UINT32_MAX &&
 	    span_starts(unit, SPAN("/")) &&
 	    apply_unit(&rate.per_ms, span_trim(span_sub(unit, 1, SIZE_MAX)), rate_units,
-		RATE_UNITS) == 0) {
+		       RATE_UNITS) == 0) {
 		*out = rate;
 		return 0;
 	}
 	buf_puts(why,
-	    "not a rate; write a number with /s, /min, /h or /d, such as 600/min, or 0 for no "
-	    "limit");
+		 "not a rate; write a number with /s, /min, /h or /d, such as 600/min, or 0 for no "
+		 "limit");
 	return E_CONFIG;
 }
 
@@ -280,8 +283,8 @@ set_enum(const struct conf_row *row, int *out, struct span text, struct buf *why
 }
 
 int
-conf_value_parse(
-    const struct conf_row *row, void *field, struct span text, const char *base, struct buf *why)
+conf_value_parse(const struct conf_row *row, void *field, struct span text, const char *base,
+		 struct buf *why)
 {
 	switch (row->type) {
 	case CONF_STR:
@@ -389,7 +392,7 @@ format_rate(const struct conf_rate *rate, struct buf *out)
 	for (size_t i = 0; i < RATE_UNITS; i++) {
 		if (rate->count > 0 && rate->per_ms == rate_units[i].factor) {
 			buf_printf(out, "\"%llu/%s\"", (unsigned long long)rate->count,
-			    rate_units[i].name);
+				   rate_units[i].name);
 			return;
 		}
 	}

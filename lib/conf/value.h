@@ -16,7 +16,7 @@ enum { CONF_STRING_MAX = 4096, CONF_LIST_MAX = 10000 };
  * base   folder that relative paths are taken from, NULL: they stay as they are
  * why    on E_CONFIG: what is wrong and the remedy, without the option's name */
 int conf_value_parse(const struct conf_row *row, void *field, struct span text, const char *base,
-    struct buf *why) MUST_CHECK;
+		     struct buf *why) MUST_CHECK;
 /* The default into a zeroed field. */
 void conf_value_set_default(const struct conf_row *row, void *field);
 /* Frees what the field holds and zeroes it. */

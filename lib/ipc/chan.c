@@ -24,18 +24,18 @@
 #define READ_BYTES (256 * 1024)
 #define HIGH_WATER (1024 * 1024)
 #define LOW_WATER (256 * 1024)
-#define EAGER_BYTES (128 * 1024)        /* so much is written at once, not at the end of the turn */
+#define EAGER_BYTES (128 * 1024) /* so much is written at once, not at the end of the turn */
 #define QUEUE_MAX (256u * 1024 * 1024)
-#define FDS_MAX 64                      /* descriptors received and not yet claimed by a frame */
+#define FDS_MAX 64 /* descriptors received and not yet claimed by a frame */
 
 struct out_fd {
-	uint64_t at;            /* absolute position of its frame's first byte */
+	uint64_t at; /* absolute position of its frame's first byte */
 	int fd;
 };
 
 struct chan {
 	struct chan_set *set;
-	struct list dirty;      /* in set->dirty while something waits for the end of the turn */
+	struct list dirty; /* in set->dirty while something waits for the end of the turn */
 	uv_poll_t poll;
 	int fd;
 	enum proc_id kind;
@@ -44,23 +44,23 @@ struct chan {
 	void *arg;
 	void *data;
 
-	struct buf out;         /* bytes from sent_abs on */
-	size_t out_head;        /* of which so many are sent */
-	uint64_t sent_abs;      /* absolute position of out.p[out_head] */
+	struct buf out;	   /* bytes from sent_abs on */
+	size_t out_head;   /* of which so many are sent */
+	uint64_t sent_abs; /* absolute position of out.p[out_head] */
 	struct out_fd *out_fds;
 	size_t out_fd_count, out_fd_cap;
 
-	struct buf in;          /* an unfinished frame */
+	struct buf in; /* an unfinished frame */
 	int in_fds[FDS_MAX];
 	unsigned in_fd_count;
 
-	int why;                /* E_* once dead */
-	bool is_told;           /* on_close was called */
+	int why;      /* E_* once dead */
+	bool is_told; /* on_close was called */
 	bool is_freed;
 	bool is_paused;
 	bool was_full;
-	bool is_blocked;        /* the socket takes no more: waiting for writable */
-	bool is_reading;        /* inside read_ready: free later */
+	bool is_blocked; /* the socket takes no more: waiting for writable */
+	bool is_reading; /* inside read_ready: free later */
 };
 
 struct chan_set {
@@ -68,7 +68,7 @@ struct chan_set {
 	uv_prepare_t prepare;
 	enum proc_id self;
 	struct list dirty;
-	char *read_buf;         /* shared: an unfinished rest moves to its channel */
+	char *read_buf; /* shared: an unfinished rest moves to its channel */
 };
 
 static void on_prepare(uv_prepare_t *h);
@@ -130,7 +130,8 @@ set_poll(struct chan *c)
 }
 
 struct chan *
-chan_new(struct chan_set *set, int fd, enum proc_id kind, unsigned slot, const struct chan_ops *ops, void *arg)
+chan_new(struct chan_set *set, int fd, enum proc_id kind, unsigned slot, const struct chan_ops *ops,
+	 void *arg)
 {
 	struct chan *c = mem_zalloc(sizeof(*c));
 
@@ -144,7 +145,8 @@ chan_new(struct chan_set *set, int fd, enum proc_id kind, unsigned slot, const s
 	buf_init(&c->out, QUEUE_MAX);
 	buf_init(&c->in, QUEUE_MAX);
 	if (fd_set_nonblock(fd) < 0 || uv_poll_init(set->loop, &c->poll, fd) != 0)
-		die_temp("cannot watch the channel to %s: %s", proc_info(kind)->name, strerror(errno));
+		die_temp("cannot watch the channel to %s: %s", proc_info(kind)->name,
+			 strerror(errno));
 	c->poll.data = c;
 	set_poll(c);
 	return c;
@@ -323,12 +325,14 @@ chan_send(struct chan *c, enum msg_type type, const void *msg)
 			c->out_fd_cap = c->out_fd_cap ? 2 * c->out_fd_cap : 4;
 			c->out_fds = mem_grow(c->out_fds, c->out_fd_cap, sizeof(c->out_fds[0]));
 		}
-		c->out_fds[c->out_fd_count++] =
-			(struct out_fd){ c->sent_abs + (c->out.n - c->out_head), fd };
+		c->out_fds[c->out_fd_count++] = (struct out_fd){
+			c->sent_abs + (c->out.n - c->out_head), fd
+		};
 	}
 	frame_put(&c->out, type, msg);
 	if (c->out.is_failed) {
-		log_warn("queue to %s is over %u bytes: channel closed", proc_info(c->kind)->name, QUEUE_MAX);
+		log_warn("queue to %s is over %u bytes: channel closed", proc_info(c->kind)->name,
+			 QUEUE_MAX);
 		die(c, E_NOMEM);
 		return;
 	}
@@ -471,7 +475,8 @@ take_bytes(struct chan *c, struct span bytes)
 static void
 read_ready(struct chan *c)
 {
-	ssize_t r = frame_receive(c->fd, c->set->read_buf, READ_BYTES, MSG_DONTWAIT, c->in_fds, &c->in_fd_count, FDS_MAX);
+	ssize_t r = frame_receive(c->fd, c->set->read_buf, READ_BYTES, MSG_DONTWAIT, c->in_fds,
+				  &c->in_fd_count, FDS_MAX);
 
 	if (r < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return;

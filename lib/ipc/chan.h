@@ -31,7 +31,8 @@ struct chan_ops {
 };
 
 /* Takes the socket. kind and slot name the peer. */
-struct chan *chan_new(struct chan_set *set, int fd, enum proc_id kind, unsigned slot, const struct chan_ops *ops, void *arg);
+struct chan *chan_new(struct chan_set *set, int fd, enum proc_id kind, unsigned slot,
+		      const struct chan_ops *ops, void *arg);
 /* Close and free; what is still queued is lost; on_close is not called. Allowed inside handlers. */
 void chan_free(struct chan **c);
 
@@ -51,7 +52,7 @@ bool chan_flush(struct chan *c);
 
 enum proc_id chan_kind(const struct chan *c);
 unsigned chan_slot(const struct chan *c);
-void *chan_data(const struct chan *c);          /* the owner's pointer, NULL at first */
+void *chan_data(const struct chan *c); /* the owner's pointer, NULL at first */
 void chan_set_data(struct chan *c, void *data);
 
 #endif

@@ -72,7 +72,9 @@ frame_receive(int fd, void *p, size_t n, int flags, int *fds, unsigned *count, u
 		char space[CMSG_SPACE(4 * sizeof(int))];
 	} control;
 	struct iovec iov = { p, n };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
+	struct msghdr mh = { .msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control.space,
 			     .msg_controllen = sizeof(control.space) };
 	ssize_t r;
 
@@ -84,7 +86,8 @@ frame_receive(int fd, void *p, size_t n, int flags, int *fds, unsigned *count, u
 	for (struct cmsghdr *cm = CMSG_FIRSTHDR(&mh); cm != NULL; cm = CMSG_NXTHDR(&mh, cm)) {
 		if (cm->cmsg_level != SOL_SOCKET || cm->cmsg_type != SCM_RIGHTS)
 			continue;
-		for (size_t off = CMSG_LEN(0); off + sizeof(int) <= cm->cmsg_len; off += sizeof(int)) {
+		for (size_t off = CMSG_LEN(0); off + sizeof(int) <= cm->cmsg_len;
+		     off += sizeof(int)) {
 			int got;
 			memcpy(&got, (char *)cm + off, sizeof(int));
 			if (*count < max)
@@ -113,8 +116,8 @@ read_exactly(int fd, char *p, size_t n, int *fds, unsigned *count)
 }
 
 int
-frame_read_blocking(int fd, enum proc_id from, enum proc_id self, struct buf *buf, enum msg_type *type_out,
-		   union msg_any *out)
+frame_read_blocking(int fd, enum proc_id from, enum proc_id self, struct buf *buf,
+		    enum msg_type *type_out, union msg_any *out)
 {
 	char head[FRAME_HEAD];
 	unsigned count = 0;

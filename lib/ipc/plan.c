@@ -97,8 +97,8 @@ plan_decode(struct span in, struct arena *a, struct plan *out)
 	out->base = get_text(&c, PLAN_TEXT_MAX);
 	out->path = get_text(&c, PLAN_TEXT_MAX);
 	out->host_count = cur_u32(&c);
-	if (transport >= TRANSPORT_COUNT || tls >= PLAN_TLS_COUNT || out->flags > PLAN_LOOPBACK_OK ||
-	    out->host_count > PLAN_MAX_HOSTS || c.is_failed)
+	if (transport >= TRANSPORT_COUNT || tls >= PLAN_TLS_COUNT ||
+	    out->flags > PLAN_LOOPBACK_OK || out->host_count > PLAN_MAX_HOSTS || c.is_failed)
 		return E_CORRUPT;
 	out->transport = (enum transport)transport;
 	out->tls = (enum plan_tls)tls;
@@ -141,7 +141,8 @@ outcome_get(struct cur *c, struct outcome *out)
 	out->reply = cur_u16(c);
 	out->esc = get_text(c, OUTCOME_ESC_MAX);
 	out->text = get_text(c, OUTCOME_TEXT_MAX);
-	if (status >= OUTCOME_STATUS_COUNT || out->flags > (OUTCOME_NOT_TRIED | OUTCOME_NO_DSN_SUPPORT) ||
+	if (status >= OUTCOME_STATUS_COUNT ||
+	    out->flags > (OUTCOME_NOT_TRIED | OUTCOME_NO_DSN_SUPPORT) ||
 	    (out->reply != 0 && (out->reply < 200 || out->reply > 599)))
 		return E_CORRUPT;
 	out->status = (enum outcome_status)status;

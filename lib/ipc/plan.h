@@ -12,11 +12,11 @@
 /* Values that stand inside messages of messages.def: what router, qmgr, delivery and control tell each other. */
 
 enum route_action {
-	ROUTE_REJECT,   /* permanent: reply, esc, text */
+	ROUTE_REJECT,	/* permanent: reply, esc, text */
 	ROUTE_TEMPFAIL, /* not now: reply, esc, text */
-	ROUTE_DISCARD,  /* done, nothing is sent */
-	ROUTE_EXPAND,   /* becomes other addresses */
-	ROUTE_DELIVER,  /* plan and site */
+	ROUTE_DISCARD,	/* done, nothing is sent */
+	ROUTE_EXPAND,	/* becomes other addresses */
+	ROUTE_DELIVER,	/* plan and site */
 	ROUTE_ACTION_COUNT
 };
 
@@ -26,15 +26,15 @@ enum plan_tls { PLAN_TLS_NONE, PLAN_TLS_MAY, PLAN_TLS_ENCRYPT, PLAN_TLS_VERIFY, 
 
 /* One address of a next hop. */
 struct plan_addr {
-	uint8_t family;         /* 4, 6 */
-	uint8_t addr[16];       /* network order; IPv4 in the first 4 */
+	uint8_t family;	  /* 4, 6 */
+	uint8_t addr[16]; /* network order; IPv4 in the first 4 */
 };
 
 struct plan_host {
-	struct span name;       /* host name, or path of a Unix socket */
+	struct span name; /* host name, or path of a Unix socket */
 	bool is_unix;
 	uint16_t port;
-	uint16_t preference;    /* of the MX record */
+	uint16_t preference; /* of the MX record */
 	struct plan_addr *addrs;
 	uint32_t addr_count;
 };
@@ -45,11 +45,11 @@ struct plan {
 	enum transport transport;
 	enum plan_tls tls;
 	uint32_t flags;
-	struct span domain;     /* next-hop domain, for the log and later for TLS names */
+	struct span domain;	 /* next-hop domain, for the log and later for TLS names */
 	struct plan_host *hosts; /* in the order to try */
 	uint32_t host_count;
-	struct span base;       /* MAILDIR: mailbox_base as configured, names FILE_ADD "dir:..." */
-	struct span path;       /* MAILDIR: below base, ends in / */
+	struct span base; /* MAILDIR: mailbox_base as configured, names FILE_ADD "dir:..." */
+	struct span path; /* MAILDIR: below base, ends in / */
 };
 
 #define PLAN_MAX_HOSTS 64
@@ -68,12 +68,12 @@ enum outcome_status { OUTCOME_DELIVERED, OUTCOME_DEFERRED, OUTCOME_BOUNCED, OUTC
 #define OUTCOME_NOT_TRIED 1u
 #define OUTCOME_NO_DSN_SUPPORT 2u
 struct outcome {
-	uint32_t index;         /* of the recipient in the message */
+	uint32_t index; /* of the recipient in the message */
 	enum outcome_status status;
 	uint8_t flags;
-	uint16_t reply;         /* SMTP reply code, 0: none */
-	struct span esc;        /* "2.0.0" */
-	struct span text;       /* reply text, lines joined with a blank, <= 1000 bytes, no CR LF NUL */
+	uint16_t reply;	  /* SMTP reply code, 0: none */
+	struct span esc;  /* "2.0.0" */
+	struct span text; /* reply text, lines joined with a blank, <= 1000 bytes, no CR LF NUL */
 };
 
 void outcome_put(struct buf *b, const struct outcome *o);
@@ -81,7 +81,15 @@ struct cur;
 int outcome_get(struct cur *c, struct outcome *out) MUST_CHECK;
 
 enum queue_verb {
-	QUEUE_LIST, QUEUE_SHOW, QUEUE_CAT, QUEUE_FLUSH, QUEUE_HOLD, QUEUE_RELEASE, QUEUE_DELETE, QUEUE_RETRY, QUEUE_VERB_COUNT
+	QUEUE_LIST,
+	QUEUE_SHOW,
+	QUEUE_CAT,
+	QUEUE_FLUSH,
+	QUEUE_HOLD,
+	QUEUE_RELEASE,
+	QUEUE_DELETE,
+	QUEUE_RETRY,
+	QUEUE_VERB_COUNT
 };
 
 #define SUBMIT_AGAIN 1u

@@ -11,7 +11,11 @@
 #include "ipc/wire.h"
 
 /* ---- encoders ---- */
-#define MSG_BEGIN(NAME, name, from, to) static void put_##name(struct buf *b, const struct msg_##name *m) { (void)b; (void)m;
+#define MSG_BEGIN(NAME, name, from, to)                                   \
+	static void put_##name(struct buf *b, const struct msg_##name *m) \
+	{                                                                 \
+		(void)b;                                                  \
+		(void)m;
 #define F_U8(f, doc) buf_put_u8(b, m->f);
 #define F_U16(f, doc) buf_put_u16(b, m->f);
 #define F_U32(f, doc) buf_put_u32(b, m->f);
@@ -33,7 +37,11 @@ put_field(struct buf *b, struct span v, size_t max, const char *name)
 #include "ipc/messages_undef.h"
 
 /* ---- decoders ---- */
-#define MSG_BEGIN(NAME, name, from, to) static void get_##name(struct cur *c, struct msg_##name *m) { (void)c; m->end_ = 0;
+#define MSG_BEGIN(NAME, name, from, to)                             \
+	static void get_##name(struct cur *c, struct msg_##name *m) \
+	{                                                           \
+		(void)c;                                            \
+		m->end_ = 0;
 #define F_U8(f, doc) m->f = cur_u8(c);
 #define F_U16(f, doc) m->f = cur_u16(c);
 #define F_U32(f, doc) m->f = cur_u32(c);
@@ -58,11 +66,15 @@ get_text(struct cur *c, size_t max)
 
 /* ---- visitors ---- */
 #define VISIT(f, kind, max) fn(arg, &(const struct field_info){ #f, kind, max }, &m->f);
-#define MSG_BEGIN(NAME, name, from, to)                                                                       \
-	static void visit_##name(struct msg_##name *m,                                                        \
-				 void (*fn)(void *arg, const struct field_info *info, void *field), void *arg) \
-	{                                                                                                     \
-		(void)m; (void)fn; (void)arg;
+#define MSG_BEGIN(NAME, name, from, to)                                               \
+	static void visit_##name(struct msg_##name *m,                                \
+				 void (*fn)(void *arg, const struct field_info *info, \
+					    void *field),                             \
+				 void *arg)                                           \
+	{                                                                             \
+		(void)m;                                                              \
+		(void)fn;                                                             \
+		(void)arg;
 #define F_U8(f, doc) VISIT(f, FIELD_U8, 0)
 #define F_U16(f, doc) VISIT(f, FIELD_U16, 0)
 #define F_U32(f, doc) VISIT(f, FIELD_U32, 0)
@@ -76,14 +88,16 @@ get_text(struct cur *c, size_t max)
 
 /* ---- the table ---- */
 #define MSG_BEGIN(NAME, name, from, to) enum { max_##name = 0
-#define F_U8(f, doc) + 1
-#define F_U16(f, doc) + 2
-#define F_U32(f, doc) + 4
-#define F_U64(f, doc) + 8
-#define F_STR(f, max, doc) + 4 + (max)
-#define F_BYTES(f, max, doc) + 4 + (max)
+#define F_U8(f, doc) +1
+#define F_U16(f, doc) +2
+#define F_U32(f, doc) +4
+#define F_U64(f, doc) +8
+#define F_STR(f, max, doc) +4 + (max)
+#define F_BYTES(f, max, doc) +4 + (max)
 #define F_FD(f, doc)
-#define MSG_END(name) };
+#define MSG_END(name) \
+	}             \
+	;
 #include "ipc/messages.def"
 #include "ipc/messages_undef.h"
 
@@ -94,8 +108,11 @@ get_text(struct cur *c, size_t max)
 #define F_U64(f, doc)
 #define F_STR(f, max, doc)
 #define F_BYTES(f, max, doc)
-#define F_FD(f, doc) + 1
-#define MSG_END(name) }; _Static_assert(fds_##name <= 1, "one descriptor per message");
+#define F_FD(f, doc) +1
+#define MSG_END(name) \
+	}             \
+	;             \
+	_Static_assert(fds_##name <= 1, "one descriptor per message");
 #include "ipc/messages.def"
 #include "ipc/messages_undef.h"
 
@@ -108,14 +125,18 @@ get_text(struct cur *c, size_t max)
 #define F_BYTES(f, max, doc)
 #define F_FD(f, doc)
 #define MSG_END(name)
-#define MSG_BEGIN(NAME, name, from, to) [MSG_##NAME] = { #NAME, (from), (to), max_##name, fds_##name == 1 },
+#define MSG_BEGIN(NAME, name, from, to) \
+	[MSG_##NAME] = { #NAME, (from), (to), max_##name, fds_##name == 1 },
 
 static const struct msg_info rows[MSG_TYPE_COUNT] = {
 #include "ipc/messages.def"
 };
 
 #undef MSG_BEGIN
-#define MSG_BEGIN(NAME, name, from, to) case MSG_##NAME: put_##name(b, msg); break;
+#define MSG_BEGIN(NAME, name, from, to) \
+	case MSG_##NAME:                \
+		put_##name(b, msg);     \
+		break;
 
 void
 msg_encode(struct buf *b, enum msg_type type, const void *msg)
@@ -129,7 +150,10 @@ msg_encode(struct buf *b, enum msg_type type, const void *msg)
 }
 
 #undef MSG_BEGIN
-#define MSG_BEGIN(NAME, name, from, to) case MSG_##NAME: get_##name(&c, &out->name); break;
+#define MSG_BEGIN(NAME, name, from, to)     \
+	case MSG_##NAME:                    \
+		get_##name(&c, &out->name); \
+		break;
 
 int
 msg_decode(struct span payload, enum msg_type type, union msg_any *out)
@@ -146,10 +170,14 @@ msg_decode(struct span payload, enum msg_type type, union msg_any *out)
 }
 
 #undef MSG_BEGIN
-#define MSG_BEGIN(NAME, name, from, to) case MSG_##NAME: visit_##name(msg, fn, arg); break;
+#define MSG_BEGIN(NAME, name, from, to)     \
+	case MSG_##NAME:                    \
+		visit_##name(msg, fn, arg); \
+		break;
 
 void
-msg_visit(enum msg_type type, void *msg, void (*fn)(void *arg, const struct field_info *info, void *field), void *arg)
+msg_visit(enum msg_type type, void *msg,
+	  void (*fn)(void *arg, const struct field_info *info, void *field), void *arg)
 {
 	switch (type) {
 #include "ipc/messages.def"
@@ -171,7 +199,8 @@ msg_is_allowed(enum msg_type type, enum proc_id from, enum proc_id to)
 {
 	if (type <= MSG_NONE || type >= MSG_TYPE_COUNT)
 		return false;
-	return (rows[type].from >> from & 1) && (rows[type].to >> to & 1) && proc_has_channel(from, to);
+	return (rows[type].from >> from & 1) && (rows[type].to >> to & 1) &&
+	       proc_has_channel(from, to);
 }
 
 static void

@@ -35,7 +35,10 @@ enum msg_type {
 #define F_STR(f, max, doc) struct span f;
 #define F_BYTES(f, max, doc) struct span f;
 #define F_FD(f, doc) int f;
-#define MSG_END(name) char end_; };
+#define MSG_END(name) \
+	char end_;    \
+	}             \
+	;
 #include "ipc/messages.def"
 #include "ipc/messages_undef.h"
 
@@ -44,13 +47,13 @@ enum field_kind { FIELD_U8, FIELD_U16, FIELD_U32, FIELD_U64, FIELD_STR, FIELD_BY
 struct field_info {
 	const char *name;
 	enum field_kind kind;
-	uint32_t max;           /* STR, BYTES: longest value */
+	uint32_t max; /* STR, BYTES: longest value */
 };
 
 struct msg_info {
 	const char *name;
-	uint32_t from, to;      /* sets of P(...) */
-	uint32_t max_bytes;     /* longest payload */
+	uint32_t from, to;  /* sets of P(...) */
+	uint32_t max_bytes; /* longest payload */
 	bool has_fd;
 };
 
@@ -84,6 +87,7 @@ int msg_decode(struct span payload, enum msg_type type, union msg_any *out) MUST
 /* Address of the F_FD field in a message, NULL: has none. */
 int *msg_fd(enum msg_type type, void *msg);
 /* Call fn for each field of a message in the order of its row; `field` points to the value in `msg`. For tests and dumps. */
-void msg_visit(enum msg_type type, void *msg, void (*fn)(void *arg, const struct field_info *info, void *field), void *arg);
+void msg_visit(enum msg_type type, void *msg,
+	       void (*fn)(void *arg, const struct field_info *info, void *field), void *arg);
 
 #endif

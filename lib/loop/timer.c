@@ -13,9 +13,9 @@
 
 struct timer_set {
 	uv_timer_t uv;
-	struct timer **heap;    /* heap[0] is due first */
+	struct timer **heap; /* heap[0] is due first */
 	size_t count, cap;
-	uint64_t armed_ms;      /* what uv waits for, 0: nothing */
+	uint64_t armed_ms; /* what uv waits for, 0: nothing */
 };
 
 static void on_uv_timer(uv_timer_t *h);

@@ -12,8 +12,8 @@ struct uv_loop_s;
 struct timer_set;
 
 struct timer {
-	uint64_t due_ms;        /* clock_mono_ms() */
-	size_t pos;             /* place in the heap + 1; 0: not set */
+	uint64_t due_ms; /* clock_mono_ms() */
+	size_t pos;	 /* place in the heap + 1; 0: not set */
 	void (*fn)(void *arg);
 	void *arg;
 	struct timer_set *set;

@@ -24,7 +24,7 @@ struct worker_queue {
 
 struct worker {
 	pthread_t thread;
-	pthread_mutex_t lock;           /* guards what follows */
+	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t todo_there, done_there;
 	struct worker_queue todo, done;
 	bool is_ending;
@@ -130,7 +130,9 @@ worker_new(struct uv_loop_s *loop, const char *name)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	if (r != 0)
-		die_temp("thread %s cannot be started: %s; raise the limit of processes of this user", name, strerror(r));
+		die_temp("thread %s cannot be started: %s; raise the limit of processes of this "
+			 "user",
+			 name, strerror(r));
 	return w;
 }
 

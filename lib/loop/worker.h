@@ -15,8 +15,9 @@ struct uv_loop_s;
 struct worker;
 
 struct worker_job {
-	void (*run)(struct worker_job *job);    /* on the thread */
-	void (*done)(struct worker_job *job);   /* on the loop, in the order of submission; may be NULL */
+	void (*run)(struct worker_job *job); /* on the thread */
+	void (*done)(
+		struct worker_job *job); /* on the loop, in the order of submission; may be NULL */
 	struct worker_job *next;
 };
 

@@ -28,13 +28,14 @@ void
 date_format(uint64_t wall_us, char out[DATE_TEXT_MAX])
 {
 	static const char day_names[7][4] = { "Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed" };
-	static const char month_names[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov",
-		"Dec" };
+	static const char month_names[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+						 "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 	const uint64_t last_s = 253402300799; /* end of the year 9999 */
 	uint64_t s = wall_us / 1000000 < last_s ? wall_us / 1000000 : last_s;
 	int year, month, day;
 
 	civil_from_days((int64_t)(s / 86400), &year, &month, &day);
-	snprintf(out, DATE_TEXT_MAX, "%s, %d %s %04d %02d:%02d:%02d +0000", day_names[s / 86400 % 7], day,
-		 month_names[month - 1], year, (int)(s / 3600 % 24), (int)(s / 60 % 60), (int)(s % 60));
+	snprintf(out, DATE_TEXT_MAX, "%s, %d %s %04d %02d:%02d:%02d +0000",
+		 day_names[s / 86400 % 7], day, month_names[month - 1], year, (int)(s / 3600 % 24),
+		 (int)(s / 60 % 60), (int)(s % 60));
 }

@@ -18,11 +18,11 @@ enum { ENCLOSED_LINE_MAX = 998, BOUNDARY_MAX = 200 };
 
 /* What was found out before a byte is written. */
 struct dsn_plan {
-	bool is_utf8;           /* addresses as they are: the "global" types */
-	bool is_full;           /* the original goes back with its content */
+	bool is_utf8;		/* addresses as they are: the "global" types */
+	bool is_full;		/* the original goes back with its content */
 	bool has_8bit_original; /* in what goes back */
 	bool is_global_original;
-	struct span header;     /* of the original, as much as goes back */
+	struct span header; /* of the original, as much as goes back */
 	struct buf human, status;
 	char boundary[BOUNDARY_MAX];
 };
@@ -43,7 +43,8 @@ can_enclose(struct span s)
 			i++;
 			continue;
 		}
-		if (s.p[i] == '\0' || s.p[i] == '\r' || s.p[i] == '\n' || ++line > ENCLOSED_LINE_MAX)
+		if (s.p[i] == '\0' || s.p[i] == '\r' || s.p[i] == '\n' ||
+		    ++line > ENCLOSED_LINE_MAX)
 			return false;
 	}
 	return true;
@@ -87,7 +88,8 @@ report_has_utf8(const struct dsn_report *r)
 	for (uint32_t i = 0; i < r->rcpt_count; i++) {
 		const struct dsn_rcpt *rcpt = &r->rcpts[i];
 
-		if (!dsn_is_ascii(rcpt->addr) || !dsn_is_ascii(rcpt->orig) || span_istarts(rcpt->orcpt, SPAN("utf-8;")))
+		if (!dsn_is_ascii(rcpt->addr) || !dsn_is_ascii(rcpt->orig) ||
+		    span_istarts(rcpt->orcpt, SPAN("utf-8;")))
 			return true;
 	}
 	return false;
@@ -99,10 +101,11 @@ plan_make(struct dsn_plan *p, const struct dsn_report *r, size_t max)
 	struct span whole_header = span_sub(r->original, 0, header_length(r->original));
 
 	p->is_utf8 = report_has_utf8(r);
-	p->is_full = r->want_full && r->original.n == r->original_len && r->original_len <= r->max_bytes &&
-		     can_enclose(r->original);
+	p->is_full = r->want_full && r->original.n == r->original_len &&
+		     r->original_len <= r->max_bytes && can_enclose(r->original);
 	p->header = bounded_header(r->original, r->max_bytes);
-	p->is_global_original = r->is_utf8 && !dsn_is_ascii(whole_header) && dsn_is_utf8(whole_header);
+	p->is_global_original = r->is_utf8 && !dsn_is_ascii(whole_header) &&
+				dsn_is_utf8(whole_header);
 	/* message/global may travel only by SMTPUTF8: an ASCII sender, whose servers may not have it, gets the header. */
 	if (p->is_full && p->is_global_original && dsn_is_ascii(r->to))
 		p->is_full = false;
@@ -128,10 +131,12 @@ report_subject(const struct dsn_report *r)
 
 	for (uint32_t i = 0; i < r->rcpt_count; i++) {
 		if (r->rcpts[i].action == DSN_FAILED)
-			return r->sender.n > 0 ? "Your message could not be delivered" : "Undeliverable report";
+			return r->sender.n > 0 ? "Your message could not be delivered"
+					       : "Undeliverable report";
 		has_delay |= r->rcpts[i].action == DSN_DELAYED;
 	}
-	return has_delay ? "Your message is delayed, it is still being tried" : "Your message was delivered";
+	return has_delay ? "Your message is delayed, it is still being tried"
+			 : "Your message was delivered";
 }
 
 /* Message-ID of the original, if it is one: a reader then sees the report below its message.   RFC 5322 3.6.4 */
@@ -168,18 +173,21 @@ put_header(struct buf *b, const struct dsn_report *r, const struct dsn_plan *p, 
 	buf_put_span(b, r->hostname);
 	buf_puts(b, ">\r\n");
 	put_references(b, r->original);
-	buf_printf(b, "Auto-Submitted: auto-replied\r\n"
-		      "MIME-Version: 1.0\r\n"
-		      "Content-Type: multipart/report; report-type=delivery-status;\r\n"
-		      "    boundary=\"%s\"\r\n%s\r\n",
+	buf_printf(b,
+		   "Auto-Submitted: auto-replied\r\n"
+		   "MIME-Version: 1.0\r\n"
+		   "Content-Type: multipart/report; report-type=delivery-status;\r\n"
+		   "    boundary=\"%s\"\r\n%s\r\n",
 		   p->boundary, is_8bit ? "Content-Transfer-Encoding: 8bit\r\n" : "");
 	buf_puts(b, "This is a report in MIME format about a message that you sent.\r\n");
 }
 
 static void
-put_part_head(struct buf *b, const struct dsn_plan *p, const char *type, const char *description, bool is_8bit)
+put_part_head(struct buf *b, const struct dsn_plan *p, const char *type, const char *description,
+	      bool is_8bit)
 {
-	buf_printf(b, "\r\n--%s\r\nContent-Type: %s\r\nContent-Description: %s\r\n%s\r\n", p->boundary, type, description,
+	buf_printf(b, "\r\n--%s\r\nContent-Type: %s\r\nContent-Description: %s\r\n%s\r\n",
+		   p->boundary, type, description,
 		   is_8bit ? "Content-Transfer-Encoding: 8bit\r\n" : "");
 }
 
@@ -216,12 +224,13 @@ static void
 put_original(struct buf *b, const struct dsn_report *r, const struct dsn_plan *p)
 {
 	if (p->is_full) {
-		put_part_head(b, p, p->is_global_original ? "message/global" : "message/rfc822", "Your message",
-			      p->has_8bit_original);
+		put_part_head(b, p, p->is_global_original ? "message/global" : "message/rfc822",
+			      "Your message", p->has_8bit_original);
 		buf_put_span(b, r->original);
 		return;
 	}
-	put_part_head(b, p, p->is_global_original ? "message/global-headers" : "text/rfc822-headers",
+	put_part_head(b, p,
+		      p->is_global_original ? "message/global-headers" : "text/rfc822-headers",
 		      "Header of your message", p->has_8bit_original);
 	put_header_lines(b, p->header);
 }
@@ -238,11 +247,13 @@ dsn_build(const struct dsn_report *r, struct buf *out, bool *needs_utf8_out, boo
 	*needs_8bit_out = human_8bit || status_8bit || p.has_8bit_original;
 	*needs_utf8_out = !dsn_is_ascii(r->to) || !dsn_is_ascii(r->hostname);
 	put_header(out, r, &p, *needs_8bit_out);
-	put_part_head(out, &p, human_8bit ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii", "What happened",
-		      human_8bit);
+	put_part_head(out, &p,
+		      human_8bit ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii",
+		      "What happened", human_8bit);
 	buf_put_span(out, buf_span(&p.human));
-	put_part_head(out, &p, p.is_utf8 ? "message/global-delivery-status" : "message/delivery-status", "Status for programs",
-		      status_8bit);
+	put_part_head(out, &p,
+		      p.is_utf8 ? "message/global-delivery-status" : "message/delivery-status",
+		      "Status for programs", status_8bit);
 	buf_put_span(out, buf_span(&p.status));
 	put_original(out, r, &p);
 	buf_printf(out, "\r\n--%s--\r\n", p.boundary);

@@ -61,7 +61,8 @@ dsn_put_clean(struct buf *b, struct span s, bool is_utf8)
 
 	for (; s.n > 0; s = span_sub(s, n, SIZE_MAX)) {
 		n = dsn_utf8_char(s);
-		if (n == 0 || (n > 1 && !is_utf8) || (n == 1 && ((unsigned char)s.p[0] < ' ' || s.p[0] == 127)) ||
+		if (n == 0 || (n > 1 && !is_utf8) ||
+		    (n == 1 && ((unsigned char)s.p[0] < ' ' || s.p[0] == 127)) ||
 		    (n == 2 && s.p[0] == '\xc2' && (unsigned char)s.p[1] < 0xa0)) {
 			n = n > 1 ? n : 1;
 			buf_putc(b, '?');
@@ -86,7 +87,8 @@ word_front(struct span word)
 }
 
 void
-dsn_put_wrapped(struct buf *b, struct span text, const char *indent, size_t column, size_t width, bool is_utf8)
+dsn_put_wrapped(struct buf *b, struct span text, const char *indent, size_t column, size_t width,
+		bool is_utf8)
 {
 	const size_t indent_n = strlen(indent);
 	bool is_first = true;
@@ -135,8 +137,10 @@ void
 dsn_put_xtext_decoded(struct buf *b, struct span xtext)
 {
 	for (size_t i = 0; i < xtext.n; i++) {
-		if (xtext.p[i] == '+' && i + 2 < xtext.n && hex_value(xtext.p[i + 1]) >= 0 && hex_value(xtext.p[i + 2]) >= 0) {
-			buf_putc(b, (char)(hex_value(xtext.p[i + 1]) << 4 | hex_value(xtext.p[i + 2])));
+		if (xtext.p[i] == '+' && i + 2 < xtext.n && hex_value(xtext.p[i + 1]) >= 0 &&
+		    hex_value(xtext.p[i + 2]) >= 0) {
+			buf_putc(b, (char)(hex_value(xtext.p[i + 1]) << 4 |
+					   hex_value(xtext.p[i + 2])));
 			i += 2;
 		} else {
 			buf_putc(b, xtext.p[i]);

@@ -20,7 +20,8 @@ void dsn_put_clean(struct buf *b, struct span s, bool is_utf8);
 /* Words of a text, clean, on lines of about `width` bytes that all but the first begin with `indent`; a word is cut only
  * where it would make a line longer than 900 bytes. No CRLF at the end.
  * column   where the first word will stand */
-void dsn_put_wrapped(struct buf *b, struct span text, const char *indent, size_t column, size_t width, bool is_utf8);
+void dsn_put_wrapped(struct buf *b, struct span text, const char *indent, size_t column,
+		     size_t width, bool is_utf8);
 
 /* "550 5.1.1 text": the reply as the server gave it. */
 void dsn_put_reply(struct buf *b, const struct dsn_rcpt *r);

@@ -15,9 +15,9 @@ enum { FIELD_TEXT_MAX = 4096 };
 struct span
 dsn_status(const struct dsn_rcpt *r)
 {
-	char class = r->action == DSN_DELAYED || (r->action == DSN_FAILED && r->is_expired) ? '4' :
-		     r->action == DSN_FAILED						    ? '5' :
-											      '2';
+	char class = r->action == DSN_DELAYED || (r->action == DSN_FAILED && r->is_expired) ? '4'
+		     : r->action == DSN_FAILED						    ? '5'
+											    : '2';
 
 	if (r->esc.n >= 5 && r->esc.p[0] == class)
 		return r->esc;
@@ -29,7 +29,8 @@ dsn_status(const struct dsn_rcpt *r)
 static const char *
 action_name(enum dsn_action a)
 {
-	static const char names[DSN_ACTION_COUNT][12] = { "failed", "delayed", "delivered", "relayed", "expanded" };
+	static const char names[DSN_ACTION_COUNT][12] = { "failed", "delayed", "delivered",
+							  "relayed", "expanded" };
 
 	return names[a];
 }
@@ -104,7 +105,8 @@ unitext_char(struct span s, uint32_t *code_out)
 		return 0;
 	for (; i < s.n && i < 9 && hex_digit(s.p[i]) >= 0; i++)
 		code = code << 4 | (uint32_t)hex_digit(s.p[i]);
-	if (i == 3 || i >= s.n || s.p[i] != '}' || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+	if (i == 3 || i >= s.n || s.p[i] != '}' || code > 0x10ffff ||
+	    (code >= 0xd800 && code < 0xe000))
 		return 0;
 	*code_out = code;
 	return i + 1;
@@ -179,7 +181,8 @@ put_rcpt(struct buf *b, const struct dsn_rcpt *r, bool is_utf8)
 	if (r->text.n > 0 || r->reply != 0) {
 		buf_init(&reply, FIELD_TEXT_MAX);
 		dsn_put_reply(&reply, r);
-		put_typed(b, "Diagnostic-Code", r->reply != 0 && r->relay.n > 0 ? "smtp" : "x-postern", buf_span(&reply),
+		put_typed(b, "Diagnostic-Code",
+			  r->reply != 0 && r->relay.n > 0 ? "smtp" : "x-postern", buf_span(&reply),
 			  is_utf8);
 		buf_clear(&reply);
 	}

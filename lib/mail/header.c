@@ -73,7 +73,8 @@ header_next(struct span *rest, struct header_field *out)
 
 	if (colon < 0)
 		return false;
-	for (struct span more = span_sub(*rest, n, SIZE_MAX); is_fold(more); more = span_sub(*rest, n, SIZE_MAX))
+	for (struct span more = span_sub(*rest, n, SIZE_MAX); is_fold(more);
+	     more = span_sub(*rest, n, SIZE_MAX))
 		n += line_length(more);
 	out->raw = span_sub(*rest, 0, n);
 	out->name = span_trim(span_sub(line, 0, (size_t)colon));

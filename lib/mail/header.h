@@ -9,9 +9,10 @@
 
 /* Reading the header section of a message as it stands: nothing is unfolded, decoded or repaired.   RFC 5322 2.2 */
 struct header_field {
-	struct span name;       /* before the colon, without blanks */
-	struct span value;      /* after the colon, blanks and the last CRLF cut off; folds are still in it */
-	struct span raw;        /* the whole field with its CRLF */
+	struct span name; /* before the colon, without blanks */
+	struct span
+		value; /* after the colon, blanks and the last CRLF cut off; folds are still in it */
+	struct span raw; /* the whole field with its CRLF */
 };
 
 /* Bytes of the header section: up to the empty line, which is not counted; all of it if there is none. A line that

@@ -10,10 +10,10 @@
 
 /* What a Received: field says.                                                       RFC 5321 4.4 */
 struct received {
-	struct span helo;        /* as the client gave it; what is no name is left out */
+	struct span helo;	 /* as the client gave it; what is no name is left out */
 	struct span client_addr; /* "192.0.2.1", "2001:db8::1"; empty: not by TCP */
-	struct span hostname;    /* of this server */
-	const char *protocol;    /* "ESMTP", RFC 3848 */
+	struct span hostname;	 /* of this server */
+	const char *protocol;	 /* "ESMTP", RFC 3848 */
 	uint64_t qid;
 	struct span rcpt; /* the one recipient; empty: several, so that none learns of the others */
 	uint64_t wall_us;

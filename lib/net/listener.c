@@ -54,8 +54,8 @@ on_poll(uv_poll_t *poll, int status, int events)
 	for (int i = 0; i < burst && !l->is_closing; i++) {
 		struct sockaddr_storage peer = { .ss_family = AF_UNSPEC };
 		socklen_t len = sizeof(peer);
-		int fd =
-		    accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(l->fd, (struct sockaddr *)&peer, &len,
+				 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
 			l->on_accept(l->arg, l, fd, &peer);
@@ -72,7 +72,8 @@ on_poll(uv_poll_t *poll, int status, int events)
 
 int
 listener_open(struct listener *l, uv_loop_t *loop, struct timer_set *timers, int fd, void *arg,
-    void (*on_accept)(void *arg, struct listener *l, int fd, const struct sockaddr_storage *peer))
+	      void (*on_accept)(void *arg, struct listener *l, int fd,
+				const struct sockaddr_storage *peer))
 {
 	*l = (struct listener){ .fd = fd, .arg = arg, .on_accept = on_accept };
 	if (uv_poll_init(loop, &l->poll, fd) != 0) {

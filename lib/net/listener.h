@@ -14,10 +14,10 @@
 struct listener {
 	uv_poll_t poll;
 	/* A new connection; takes fd, which is non-blocking. */
-	void (*on_accept)(
-	    void *arg, struct listener *l, int fd, const struct sockaddr_storage *peer);
-	void (*on_closed)(
-	    void *arg, struct listener *l); /* listener_close() is complete; may be NULL */
+	void (*on_accept)(void *arg, struct listener *l, int fd,
+			  const struct sockaddr_storage *peer);
+	void (*on_closed)(void *arg,
+			  struct listener *l); /* listener_close() is complete; may be NULL */
 	/* Shall others have a moment to take what waits, before we do? May be NULL. */
 	bool (*yields)(void *arg);
 	void *arg;
@@ -29,8 +29,8 @@ struct listener {
 
 /* Takes fd. E_IO: fd is closed. */
 int listener_open(struct listener *l, uv_loop_t *loop, struct timer_set *timers, int fd, void *arg,
-    void (*on_accept)(
-	void *arg, struct listener *l, int fd, const struct sockaddr_storage *peer)) MUST_CHECK;
+		  void (*on_accept)(void *arg, struct listener *l, int fd,
+				    const struct sockaddr_storage *peer)) MUST_CHECK;
 void listener_close(struct listener *l);
 
 #endif

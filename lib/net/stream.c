@@ -55,8 +55,8 @@ update_poll(struct stream *st)
 }
 
 int
-stream_open(
-    struct stream *st, struct stream_set *set, int fd, const struct stream_ops *ops, void *arg)
+stream_open(struct stream *st, struct stream_set *set, int fd, const struct stream_ops *ops,
+	    void *arg)
 {
 	*st = (struct stream){ .set = set, .fd = fd, .ops = ops, .arg = arg };
 	if (uv_poll_init(set->loop, &st->poll, fd) != 0) {
@@ -184,7 +184,7 @@ stream_has_unread(const struct stream *st)
 	char byte;
 
 	return st->rest.n > 0 ||
-	    (!st->is_ended && recv(st->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0);
+	       (!st->is_ended && recv(st->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0);
 }
 
 static void

@@ -48,7 +48,7 @@ void stream_set_clear(struct stream_set *set);
 
 /* Takes fd, a connected non-blocking socket, and begins to read. E_NOMEM, E_IO (fd is closed): the stream is not open. */
 int stream_open(struct stream *st, struct stream_set *set, int fd, const struct stream_ops *ops,
-    void *arg) MUST_CHECK;
+		void *arg) MUST_CHECK;
 /* What the owner did not take so far. Give it a second look with stream_again(), which calls on_input. */
 struct span stream_rest(const struct stream *st);
 void stream_again(struct stream *st);

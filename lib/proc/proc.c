@@ -13,7 +13,8 @@ static const struct proc_info rows[] = {
 #define ONE PROC_ONE
 #define WORKERS_SMTPD PROC_WORKERS_SMTPD
 #define WORKERS_DELIVERY PROC_WORKERS_DELIVERY
-#define PROC(id, name, program, user, root, instances, what) { name, program, #user, root, instances, what },
+#define PROC(id, name, program, user, root, instances, what) \
+	{ name, program, #user, root, instances, what },
 #define CHANNEL(a, b, what)
 #include "proc/procs.def"
 #undef PROC
@@ -42,7 +43,8 @@ proc_has_channel(enum proc_id a, enum proc_id b)
 	if ((a == PROC_MASTER) != (b == PROC_MASTER))
 		return true;
 	for (unsigned i = 0; i < sizeof(channels) / sizeof(channels[0]); i++) {
-		if ((channels[i].a == a && channels[i].b == b) || (channels[i].a == b && channels[i].b == a))
+		if ((channels[i].a == a && channels[i].b == b) ||
+		    (channels[i].a == b && channels[i].b == a))
 			return true;
 	}
 	return false;

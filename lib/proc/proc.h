@@ -19,10 +19,10 @@ enum proc_id {
 #define P(id) (1u << PROC_##id)
 
 enum proc_root {
-	PROC_ROOT_NONE,  /* no chroot */
+	PROC_ROOT_NONE,	 /* no chroot */
 	PROC_ROOT_EMPTY, /* chroot to an empty folder */
 	PROC_ROOT_QUEUE, /* chroot to the spool's queue/ */
-	PROC_ROOT_DROP   /* chroot to the spool's drop/ */
+	PROC_ROOT_DROP	 /* chroot to the spool's drop/ */
 };
 
 enum proc_instances { PROC_ONE, PROC_WORKERS_SMTPD, PROC_WORKERS_DELIVERY };

@@ -15,21 +15,22 @@
 
 enum {
 	SLICE_BYTES =
-	    16384, /* content is scanned and copied in pieces that stay in the processor's cache */
+		16384, /* content is scanned and copied in pieces that stay in the processor's cache */
 	FIRST_BYTES = 16384,
 	FLOOD_FACTOR = 4,
 	FLOOD_BYTES = 64 << 20
 };
 
-_Static_assert(
-    DATA_8BIT == CONTENT_8BIT && DATA_NUL == CONTENT_NUL && DATA_LONG_LINE == CONTENT_LONG_LINE,
-    "content hints are passed on as they are");
+_Static_assert(DATA_8BIT == CONTENT_8BIT && DATA_NUL == CONTENT_NUL &&
+		       DATA_LONG_LINE == CONTENT_LONG_LINE,
+	       "content hints are passed on as they are");
 _Static_assert((int)SMTP_RET_FULL == (int)ENV_RET_FULL && (int)SMTP_RET_HDRS == (int)ENV_RET_HDRS &&
-	(int)SMTP_BODY_8BITMIME == (int)ENV_BODY_8BITMIME,
-    "parameters are passed on as they are");
+		       (int)SMTP_BODY_8BITMIME == (int)ENV_BODY_8BITMIME,
+	       "parameters are passed on as they are");
 _Static_assert(SMTP_NOTIFY_NEVER == ENV_NOTIFY_NEVER && SMTP_NOTIFY_SUCCESS == ENV_NOTIFY_SUCCESS &&
-	SMTP_NOTIFY_FAILURE == ENV_NOTIFY_FAILURE && SMTP_NOTIFY_DELAY == ENV_NOTIFY_DELAY,
-    "NOTIFY is passed on as it is");
+		       SMTP_NOTIFY_FAILURE == ENV_NOTIFY_FAILURE &&
+		       SMTP_NOTIFY_DELAY == ENV_NOTIFY_DELAY,
+	       "NOTIFY is passed on as it is");
 
 enum step
 cmd_data(struct session *s, struct span args)
@@ -50,8 +51,8 @@ content_begin(struct session *s, bool is_dotted)
 	received_watch_init(&t->watch);
 	if (t->params.has_size && t->params.size_bytes + 1024 > first)
 		first = t->params.size_bytes + 1024;
-	(void)!buf_room(
-	    &t->content, (size_t)(first < SESSION_CONTENT_MAX ? first : SESSION_CONTENT_MAX));
+	(void)!buf_room(&t->content,
+			(size_t)(first < SESSION_CONTENT_MAX ? first : SESSION_CONTENT_MAX));
 	s->content_since_ms = s->now_ms;
 	s->content_read = 0;
 }
@@ -96,8 +97,8 @@ content_flush(struct session *s)
 		}
 		buf_drop(&t->content, head.n);
 		if (r == 0)
-			return session_set_wait(
-			    s, WAIT_ROOM, s->conf->commit_ms); /* -> content_room_done */
+			return session_set_wait(s, WAIT_ROOM,
+						s->conf->commit_ms); /* -> content_room_done */
 	}
 	return STEP_REPLY;
 }
@@ -189,13 +190,13 @@ message_build(struct session *s)
 
 	m->protocol = t->params.is_smtputf8 ? "UTF8SMTP" : s->is_esmtp ? "ESMTP" : "SMTP";
 	received_put(&t->trace,
-	    &(struct received){ .helo = span_of(s->helo),
-		.client_addr = span_of(s->client->addr),
-		.hostname = span_of(s->conf->hostname),
-		.protocol = m->protocol,
-		.qid = m->qid,
-		.rcpt = t->rcpt_count == 1 ? t->rcpts[0].addr : SPAN_NONE,
-		.wall_us = m->arrival_us });
+		     &(struct received){ .helo = span_of(s->helo),
+					 .client_addr = span_of(s->client->addr),
+					 .hostname = span_of(s->conf->hostname),
+					 .protocol = m->protocol,
+					 .qid = m->qid,
+					 .rcpt = t->rcpt_count == 1 ? t->rcpts[0].addr : SPAN_NONE,
+					 .wall_us = m->arrival_us });
 	envelope_init(&e);
 	e.sender = m->sender;
 	e.envid = t->params.envid;

@@ -27,14 +27,14 @@ put_extensions(struct session *s)
 
 	buf_printf(&s->out, "250-%s\r\n", c->hostname);
 	session_put(s, "250-PIPELINING"); /* RFC 2920 */
-	buf_printf(
-	    &s->out, "250-SIZE %llu\r\n", (unsigned long long)c->message_size); /* RFC 1870 */
-	session_put(s, "250-8BITMIME");                                         /* RFC 6152 */
-	session_put(s, "250-SMTPUTF8");                                         /* RFC 6531 */
-	session_put(s, "250-CHUNKING");                                         /* RFC 3030 */
-	session_put(s, "250-DSN");                                              /* RFC 3461 */
-	session_put(s, "250-ENHANCEDSTATUSCODES");                              /* RFC 2034 */
-	buf_printf(&s->out, "250-LIMITS RCPTMAX=%u", c->recipients);            /* RFC 9422 */
+	buf_printf(&s->out, "250-SIZE %llu\r\n",
+		   (unsigned long long)c->message_size);	     /* RFC 1870 */
+	session_put(s, "250-8BITMIME");				     /* RFC 6152 */
+	session_put(s, "250-SMTPUTF8");				     /* RFC 6531 */
+	session_put(s, "250-CHUNKING");				     /* RFC 3030 */
+	session_put(s, "250-DSN");				     /* RFC 3461 */
+	session_put(s, "250-ENHANCEDSTATUSCODES");		     /* RFC 2034 */
+	buf_printf(&s->out, "250-LIMITS RCPTMAX=%u", c->recipients); /* RFC 9422 */
 	if (c->messages > 0)
 		buf_printf(&s->out, " MAILMAX=%u", c->messages);
 	session_put(s, "");

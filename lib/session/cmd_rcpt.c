@@ -90,9 +90,9 @@ add_rcpt(struct session_txn *t)
 		t->rcpts = mem_grow(t->rcpts, t->rcpt_cap, sizeof(*t->rcpts));
 	}
 	t->rcpts[t->rcpt_count] = (struct env_rcpt){ .index = t->rcpt_count,
-		.notify = t->pending_notify,
-		.addr = arena_dup(&t->arena, addr),
-		.orcpt = arena_dup(&t->arena, orcpt) };
+						     .notify = t->pending_notify,
+						     .addr = arena_dup(&t->arena, addr),
+						     .orcpt = arena_dup(&t->arena, orcpt) };
 	t->rcpt_count++;
 	t->envelope_bytes += (uint32_t)(addr.n + orcpt.n) + RCPT_FIELD_BYTES;
 }
@@ -106,8 +106,8 @@ cmd_rcpt_done(struct session *s, const struct session_verdict *v)
 
 	s->stage = "RCPT";
 	if (v == NULL) {
-		session_reply(
-		    s, 451, "4.4.3", "The address could not be looked up in time, try again");
+		session_reply(s, 451, "4.4.3",
+			      "The address could not be looked up in time, try again");
 	} else if (v->reply >= 200 && v->reply < 300) {
 		add_rcpt(t);
 		session_set_phase(s, PHASE_RCPT);

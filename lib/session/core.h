@@ -44,17 +44,17 @@ struct session_txn {
 	struct mail_params params; /* spans in the arena */
 	struct env_rcpt *rcpts;
 	uint32_t rcpt_count, rcpt_cap;
-	uint32_t rcpt_accepted;  /* with those given twice */
+	uint32_t rcpt_accepted;	 /* with those given twice */
 	uint32_t envelope_bytes; /* at most so long will it be */
-	struct map seen;         /* recipients, from the second on */
-	struct buf pending;      /* RCPT that waits: address, then ORCPT */
+	struct map seen;	 /* recipients, from the second on */
+	struct buf pending;	 /* RCPT that waits: address, then ORCPT */
 	size_t pending_addr_len;
 	uint8_t pending_notify;
 	struct data_scan scan;
 	struct received_watch watch;
 	struct buf content, envelope, trace;
 	uint64_t content_len;
-	int error;         /* E_*: read to the end, then refused */
+	int error;	   /* E_*: read to the end, then refused */
 	bool is_streaming; /* ops.stream was called */
 	bool is_submitted;
 	bool is_ended; /* all content is read */
@@ -63,7 +63,7 @@ struct session_txn {
 /* Replies. A code from 400 on is logged as a refusal, from 500 on counted as the client's error. esc may be NULL. Bytes
  * that are not printable ASCII become '?'. */
 enum step session_reply(struct session *s, int code, const char *esc, const char *fmt, ...)
-    PRINTF_LIKE(4, 5);
+	PRINTF_LIKE(4, 5);
 /* The reply of a row of errors.def. */
 enum step session_reply_error(struct session *s, int err);
 /* The same as 421 with our name, and the end of the connection. */

@@ -44,8 +44,8 @@ session_reply(struct session *s, int code, const char *esc, const char *fmt, ...
 	va_list ap;
 	int n, m;
 
-	n = snprintf(
-	    line, sizeof(line), "%d %s%s", code, esc != NULL ? esc : "", esc != NULL ? " " : "");
+	n = snprintf(line, sizeof(line), "%d %s%s", code, esc != NULL ? esc : "",
+		     esc != NULL ? " " : "");
 	va_start(ap, fmt);
 	m = vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
 	va_end(ap);

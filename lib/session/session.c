@@ -123,7 +123,7 @@ content_deadline(const struct session *s)
 	if (s->conf->min_data_rate == 0)
 		return next;
 	average = s->content_since_ms + s->conf->data_ms +
-	    s->content_read * 1000 / s->conf->min_data_rate;
+		  s->content_read * 1000 / s->conf->min_data_rate;
 	return average < next ? average : next;
 }
 
@@ -159,8 +159,9 @@ client_is_slow(struct session *s)
 	s->stage = is_content ? "MESSAGE" : "SESSION";
 	if (is_content && s->content_read > 0)
 		return session_reply_error(s, E_SLOW);
-	return session_reply_close(
-	    s, "4.4.2", s->is_partial ? "Timed out; a line ends with CR LF" : "Timed out");
+	return session_reply_close(s, "4.4.2",
+				   s->is_partial ? "Timed out; a line ends with CR LF"
+						 : "Timed out");
 }
 
 void
@@ -228,8 +229,8 @@ out_of_order(struct session *s, bool follows_mail)
 		session_put(s, "503 5.5.1 Send MAIL first");
 		return STEP_REPLY;
 	}
-	return session_reply(
-	    s, 503, "5.5.1", "%s", text != NULL ? text : "Bad sequence of commands");
+	return session_reply(s, 503, "5.5.1", "%s",
+			     text != NULL ? text : "Bad sequence of commands");
 }
 
 /* One whole line. is_last: nothing follows it in what was read. */
@@ -317,8 +318,8 @@ take_line(struct session *s, struct span in)
 	case LINE_BARE_LF:
 		/* What follows the LF must not become a command. */
 		begin_discard(s, true);
-		session_step_done(
-		    s, session_reply(s, 500, "5.5.2", "LF without CR; a line ends with CR LF"));
+		session_step_done(s, session_reply(s, 500, "5.5.2",
+						   "LF without CR; a line ends with CR LF"));
 		break;
 	case LINE_TOO_LONG:
 		begin_discard(s, false);
@@ -381,7 +382,7 @@ session_is_blocked(const struct session *s)
 
 void
 session_init(struct session *s, const struct session_conf *conf,
-    const struct session_client *client, const struct session_ops *ops, void *arg)
+	     const struct session_client *client, const struct session_ops *ops, void *arg)
 {
 	*s = (struct session){
 		.conf = conf, .client = client, .ops = ops, .arg = arg, .stage = "CONNECT"
@@ -471,5 +472,5 @@ session_memory(const struct session *s)
 	if (t == NULL)
 		return n;
 	return n + sizeof(*t) + t->arena.used_bytes + t->rcpt_cap * sizeof(*t->rcpts) +
-	    t->pending.cap + t->content.cap + t->envelope.cap + t->trace.cap;
+	       t->pending.cap + t->content.cap + t->envelope.cap + t->trace.cap;
 }

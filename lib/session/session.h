@@ -17,7 +17,7 @@
  *
  * After each call the owner sends what is in s->out, and sets its timer to s->deadline_ms.               RFC 5321 */
 
-#define SESSION_LINE_MAX 4096     /* longest command line of all, with CRLF */
+#define SESSION_LINE_MAX 4096	  /* longest command line of all, with CRLF */
 #define SESSION_CONTENT_MAX 65536 /* content up to this stays in memory and goes whole */
 #define SESSION_OUT_MAX \
 	16384 /* more replies wait than this: no command is read until they are sent */
@@ -42,9 +42,10 @@ enum session_wait { WAIT_NONE, WAIT_RCPT, WAIT_ROOM, WAIT_COMMIT };
 struct session_conf {
 	const char *hostname;
 	uint64_t message_size, header_size;
-	uint32_t content_max; /* kept in memory of one message: SESSION_CONTENT_MAX, in tests less */
+	uint32_t
+		content_max; /* kept in memory of one message: SESSION_CONTENT_MAX, in tests less */
 	uint32_t recipients, bounce_recipients, messages, errors, junk_commands, min_data_rate,
-	    hop_limit;
+		hop_limit;
 	uint32_t greet_delay_ms, command_ms, line_ms, data_ms, rcpt_check_ms, commit_ms;
 };
 
@@ -52,7 +53,7 @@ struct session_conf {
 struct session_client {
 	const char *addr;    /* "192.0.2.1" or "2001:db8::1", "" not by TCP */
 	const char *sid;     /* session id for the log */
-	bool may_relay;      /* relay_from, later also authenticated: trusted */
+	bool may_relay;	     /* relay_from, later also authenticated: trusted */
 	bool is_normalizing; /* a bare CR or LF becomes CRLF; else the message is refused */
 	bool needs_auth;     /* MAIL only after authentication, or from who may relay */
 };
@@ -80,10 +81,10 @@ struct session_verdict {
 
 /* A refusal, for the log; borrowed for the call. */
 struct session_reject {
-	const char *stage;        /* command, "CONNECT" or "MESSAGE" */
-	struct span reply;        /* without CRLF */
+	const char *stage;	  /* command, "CONNECT" or "MESSAGE" */
+	struct span reply;	  /* without CRLF */
 	struct span sender, rcpt; /* empty: none */
-	struct span said;         /* argument of the command where no rcpt tells more; may be anything */
+	struct span said; /* argument of the command where no rcpt tells more; may be anything */
 };
 
 /* What the session asks of its owner. No function may call back into the session. */
@@ -92,7 +93,7 @@ struct session_ops {
 	int (*may_mail)(void *arg);
 	/* May this recipient be accepted? 1: *out is the answer; 0: it comes with session_rcpt_verdict(); E_*. */
 	int (*check_rcpt)(void *arg, const struct smtp_addr *rcpt, struct span sender,
-	    struct session_verdict *out);
+			  struct session_verdict *out);
 	/* A queue id for the message that begins to be kept, and the time. */
 	void (*new_message)(void *arg, uint64_t *qid_out, uint64_t *arrival_us_out);
 	/* Next bytes, at most content_max, of a message too long to be kept. 1: go on; 0: go on after
@@ -116,27 +117,27 @@ struct session {
 	const struct session_client *client;
 	enum session_phase phase;
 	enum session_wait wait;
-	struct buf out;       /* replies to be sent; the owner takes them off */
+	struct buf out;	      /* replies to be sent; the owner takes them off */
 	uint64_t deadline_ms; /* session_tick() is wanted then; 0: never */
 	/* The rest is the session's own. */
 	uint64_t now_ms;
 	uint64_t wait_since_ms;
-	char *helo;                /* argument of EHLO or HELO, NULL before */
+	char *helo;		   /* argument of EHLO or HELO, NULL before */
 	struct session_txn *txn;   /* from MAIL to session_end_txn() */
-	const char *stage;         /* the command at work, for the log */
-	struct span said;          /* its argument, while its handler runs */
-	uint64_t chunk_left;       /* bytes of a BDAT chunk still to be read */
-	int chunk_error;           /* E_*: the chunk is read and refused */
+	const char *stage;	   /* the command at work, for the log */
+	struct span said;	   /* its argument, while its handler runs */
+	uint64_t chunk_left;	   /* bytes of a BDAT chunk still to be read */
+	int chunk_error;	   /* E_*: the chunk is read and refused */
 	uint64_t content_since_ms; /* beginning of DATA or of the first chunk */
-	uint64_t content_read;     /* bytes of the wire since then */
+	uint64_t content_read;	   /* bytes of the wire since then */
 	uint32_t errors, junk, messages;
 	bool is_mail_refused; /* the last command but those sent along with it was a MAIL in vain */
 	bool is_esmtp, is_chunk, is_last_chunk, is_discarding, is_discard_silent, is_discard_cr,
-	    is_partial, is_stopping;
+		is_partial, is_stopping;
 };
 
 void session_init(struct session *s, const struct session_conf *conf,
-    const struct session_client *client, const struct session_ops *ops, void *arg);
+		  const struct session_client *client, const struct session_ops *ops, void *arg);
 /* The connection stands: banner now, or after greet_delay. */
 void session_start(struct session *s, uint64_t now_ms);
 /* Bytes of the client. Returns how many were dealt with; the rest, an incomplete line or what comes while the session

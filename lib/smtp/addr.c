@@ -76,7 +76,7 @@ is_idn_domain(struct span s)
 	char ascii[ADDR_DOMAIN_MAX + 1];
 
 	return addr_is_utf8(s) && addr_domain_to_ascii(s, ascii) == 0 &&
-	    addr_is_domain(span_of(ascii), false);
+	       addr_is_domain(span_of(ascii), false);
 }
 
 static bool
@@ -316,10 +316,11 @@ addr_domain_to_ascii(struct span domain, char out[ADDR_DOMAIN_MAX + 1])
 	if (idn2_to_ascii_8z(text, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
 		return r;
 	size_t n = strlen(ascii);
-	if (n > 0 && n <= ADDR_DOMAIN_MAX) {      /* a label of ignored characters alone becomes nothing */
+	if (n > 0 &&
+	    n <= ADDR_DOMAIN_MAX) { /* a label of ignored characters alone becomes nothing */
 		for (size_t i = 0; i <= n; i++)
-			out[i] =
-			    (char)(ascii[i] >= 'A' && ascii[i] <= 'Z' ? ascii[i] + 32 : ascii[i]);
+			out[i] = (char)(ascii[i] >= 'A' && ascii[i] <= 'Z' ? ascii[i] + 32
+									   : ascii[i]);
 		r = 0;
 	}
 	idn2_free(ascii);

@@ -17,9 +17,9 @@ struct smtp_addr {
 	struct span full;   /* what stood between < and >, without a source route */
 	struct span local;  /* as written, a quoted one with its quotes */
 	struct span domain; /* as written; a literal with its brackets */
-	bool is_quoted;     /* local part is a quoted string */
+	bool is_quoted;	    /* local part is a quoted string */
 	bool is_literal;    /* domain is an address literal */
-	bool is_utf8;       /* has bytes over 127: needs SMTPUTF8 */
+	bool is_utf8;	    /* has bytes over 127: needs SMTPUTF8 */
 };
 
 /* Parse "local@domain", all of `in`.                                       RFC 5321 4.1.2, RFC 6531 3.3

@@ -29,7 +29,7 @@ struct data_scan {
 	bool is_end; /* CRLF.CRLF was read */
 	bool has_bare;
 	uint32_t line_bytes; /* of the line so far */
-	uint32_t flags;      /* DATA_* */
+	uint32_t flags;	     /* DATA_* */
 };
 
 void data_scan_init(struct data_scan *d, bool is_dotted);

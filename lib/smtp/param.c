@@ -226,12 +226,9 @@ static const struct {
 	bool has_value;
 	int (*take)(struct mail_params *m, struct span v);
 } mail_rows[] = {
-	{ { "SIZE", 4 }, true, take_size },
-	{ { "BODY", 4 }, true, take_body },
-	{ { "SMTPUTF8", 8 }, false, take_smtputf8 },
-	{ { "RET", 3 }, true, take_ret },
-	{ { "ENVID", 5 }, true, take_envid },
-	{ { "AUTH", 4 }, true, take_auth },
+	{ { "SIZE", 4 }, true, take_size },	     { { "BODY", 4 }, true, take_body },
+	{ { "SMTPUTF8", 8 }, false, take_smtputf8 }, { { "RET", 3 }, true, take_ret },
+	{ { "ENVID", 5 }, true, take_envid },	     { { "AUTH", 4 }, true, take_auth },
 };
 
 static const struct {

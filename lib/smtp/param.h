@@ -31,7 +31,7 @@ struct mail_params {
 
 /* Parameters of RCPT. */
 struct rcpt_params {
-	uint8_t notify;    /* SMTP_NOTIFY_*, 0: not given */
+	uint8_t notify;	   /* SMTP_NOTIFY_*, 0: not given */
 	struct span orcpt; /* "type;xtext" as given, checked; empty: not given */
 };
 

@@ -53,7 +53,8 @@ put_text(struct reply_parser *p, const char *s, size_t n)
 	size_t room = p->text.max - p->text.n, from = p->text.n;
 
 	buf_put(&p->text, s, n < room ? n : room);
-	for (char *cr; from < p->text.n && (cr = memchr(p->text.p + from, '\r', p->text.n - from)) != NULL;)
+	for (char *cr;
+	     from < p->text.n && (cr = memchr(p->text.p + from, '\r', p->text.n - from)) != NULL;)
 		*cr = ' ';
 }
 
@@ -63,7 +64,8 @@ take_head(struct reply_parser *p)
 {
 	uint16_t code;
 
-	if (p->head_len < 3 || p->head[0] < '2' || p->head[0] > '5' || !is_digit(p->head[1]) || !is_digit(p->head[2]))
+	if (p->head_len < 3 || p->head[0] < '2' || p->head[0] > '5' || !is_digit(p->head[1]) ||
+	    !is_digit(p->head[2]))
 		return E_PROTOCOL;
 	if (p->head_len == 4 && p->head[3] != ' ' && p->head[3] != '-')
 		return E_PROTOCOL;
@@ -177,7 +179,8 @@ esc_length(struct span line, uint16_t code)
 {
 	size_t i = 0;
 
-	if (line.n < 5 || line.p[0] != (char)('0' + code / 100) || line.p[0] == '3' || line.p[1] != '.')
+	if (line.n < 5 || line.p[0] != (char)('0' + code / 100) || line.p[0] == '3' ||
+	    line.p[1] != '.')
 		return 0;
 	i = 2;
 	for (int part = 0; part < 2; part++) {
@@ -217,7 +220,11 @@ static size_t
 utf8_length(struct span s)
 {
 	const unsigned char *p = (const unsigned char *)s.p;
-	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+	size_t n = p[0] < 0x80			 ? 1
+		   : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+		   : (p[0] & 0xf0) == 0xe0	 ? 3
+		   : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+						 : 0;
 
 	if (n == 0 || n > s.n)
 		return 0;
@@ -226,8 +233,8 @@ utf8_length(struct span s)
 			return 0;
 	}
 	/* Over-long forms, surrogates, beyond U+10FFFF. */
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) || (p[0] == 0xf0 && p[1] < 0x90) ||
-	    (p[0] == 0xf4 && p[1] >= 0x90))
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) ||
+	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] >= 0x90))
 		return 0;
 	return n;
 }
@@ -238,7 +245,9 @@ put_clean(struct span s, size_t end, struct buf *out)
 {
 	while (s.n > 0) {
 		size_t n = utf8_length(s);
-		const char *c = n == 0 ? "?" : n == 1 && ((unsigned char)*s.p < 32 || *s.p == 127) ? " " : s.p;
+		const char *c = n == 0						      ? "?"
+				: n == 1 && ((unsigned char)*s.p < 32 || *s.p == 127) ? " "
+										      : s.p;
 
 		if (n == 0)
 			n = 1;

@@ -19,18 +19,19 @@
 #define REPLY_ESC_LEN 12
 
 struct reply {
-	uint16_t code;          /* 200..599 */
-	struct span text;       /* lines without their codes, '\n' between them; enhanced status codes still in it */
+	uint16_t code; /* 200..599 */
+	struct span
+		text; /* lines without their codes, '\n' between them; enhanced status codes still in it */
 };
 
 struct reply_parser {
 	struct buf text;
-	char head[4];           /* code and separator of the line that is being read */
+	char head[4]; /* code and separator of the line that is being read */
 	uint8_t head_len;
-	bool is_line_open;      /* text of a line has begun */
-	bool has_cr;            /* the last byte was CR */
-	bool is_done;           /* the reply in text was given out */
-	uint16_t code;          /* of the first line, 0: none yet */
+	bool is_line_open; /* text of a line has begun */
+	bool has_cr;	   /* the last byte was CR */
+	bool is_done;	   /* the reply in text was given out */
+	uint16_t code;	   /* of the first line, 0: none yet */
 	unsigned lines;
 	size_t bytes;
 };

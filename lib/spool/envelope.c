@@ -11,8 +11,9 @@
 #include "spool/envelope.h"
 
 enum {
-	ENV_RCPT_FIXED = 11,    /* u32 index, u8 notify, three u16 lengths */
-	ENV_NOTIFY_ALL = ENV_NOTIFY_NEVER | ENV_NOTIFY_SUCCESS | ENV_NOTIFY_FAILURE | ENV_NOTIFY_DELAY,
+	ENV_RCPT_FIXED = 11, /* u32 index, u8 notify, three u16 lengths */
+	ENV_NOTIFY_ALL = ENV_NOTIFY_NEVER | ENV_NOTIFY_SUCCESS | ENV_NOTIFY_FAILURE |
+			 ENV_NOTIFY_DELAY,
 };
 
 void
@@ -140,9 +141,11 @@ get_rcpt(struct span value, struct env_rcpt *out)
 	out->addr = cur_take(&c, addr_n);
 	out->orcpt = cur_take(&c, orcpt_n);
 	out->orig = cur_take(&c, orig_n);
-	if (cur_check_end(&c) < 0 || (out->notify & ~(unsigned)ENV_NOTIFY_ALL) != 0 || out->addr.n == 0)
+	if (cur_check_end(&c) < 0 || (out->notify & ~(unsigned)ENV_NOTIFY_ALL) != 0 ||
+	    out->addr.n == 0)
 		return E_CORRUPT;
-	if (!is_text(out->addr, ENV_ADDR_MAX) || !is_text(out->orcpt, ENV_TEXT_MAX) || !is_text(out->orig, ENV_ADDR_MAX))
+	if (!is_text(out->addr, ENV_ADDR_MAX) || !is_text(out->orcpt, ENV_TEXT_MAX) ||
+	    !is_text(out->orig, ENV_ADDR_MAX))
 		return E_CORRUPT;
 	return 0;
 }

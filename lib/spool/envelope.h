@@ -13,25 +13,25 @@
  * (u16 type, u32 length, bytes). A field of unknown type is skipped when read and kept when the bytes are copied, so
  * later versions can add some. CR, LF and NUL are refused in every text field (security rule R5). */
 enum env_field {
-	ENV_SENDER = 1,         /* reverse-path without <>, empty: null sender; exactly one */
-	ENV_RCPT = 2,           /* one per recipient, in index order */
-	ENV_ENVID = 3,          /* RFC 3461 4.4, xtext as given */
-	ENV_RET = 4,            /* u8: enum env_ret */
-	ENV_BODY = 5,           /* u8: enum env_body */
-	ENV_SMTPUTF8 = 6,       /* empty: the transaction used SMTPUTF8 */
-	ENV_CLIENT_ADDR = 7,    /* text */
+	ENV_SENDER = 1,	     /* reverse-path without <>, empty: null sender; exactly one */
+	ENV_RCPT = 2,	     /* one per recipient, in index order */
+	ENV_ENVID = 3,	     /* RFC 3461 4.4, xtext as given */
+	ENV_RET = 4,	     /* u8: enum env_ret */
+	ENV_BODY = 5,	     /* u8: enum env_body */
+	ENV_SMTPUTF8 = 6,    /* empty: the transaction used SMTPUTF8 */
+	ENV_CLIENT_ADDR = 7, /* text */
 	ENV_CLIENT_HELO = 8,
 	ENV_AUTH_USER = 9,
-	ENV_PROTOCOL = 10,      /* "ESMTP", RFC 3848 */
-	ENV_SID = 11,           /* session id of the intake, for the log */
-	ENV_DEDUPE_NAME = 12,   /* intake name or user id */
-	ENV_DEDUPE_KEY = 13,    /* <= 255 bytes */
-	ENV_UID = 14,           /* u32: local user who submitted it */
-	ENV_TENANT = 20,        /* reserved for later: tenant, */
-	ENV_PRIORITY = 21,      /* u8 priority, */
-	ENV_LIFETIME = 22,      /* u32 seconds, */
-	ENV_SOURCE_POOL = 23,   /* source pool, */
-	ENV_BODY_HASH = 24      /* body hash for DKIM */
+	ENV_PROTOCOL = 10,    /* "ESMTP", RFC 3848 */
+	ENV_SID = 11,	      /* session id of the intake, for the log */
+	ENV_DEDUPE_NAME = 12, /* intake name or user id */
+	ENV_DEDUPE_KEY = 13,  /* <= 255 bytes */
+	ENV_UID = 14,	      /* u32: local user who submitted it */
+	ENV_TENANT = 20,      /* reserved for later: tenant, */
+	ENV_PRIORITY = 21,    /* u8 priority, */
+	ENV_LIFETIME = 22,    /* u32 seconds, */
+	ENV_SOURCE_POOL = 23, /* source pool, */
+	ENV_BODY_HASH = 24    /* body hash for DKIM */
 };
 
 enum env_ret { ENV_RET_NONE, ENV_RET_FULL, ENV_RET_HDRS };
@@ -44,11 +44,11 @@ enum env_body { ENV_BODY_7BIT, ENV_BODY_8BITMIME };
 #define ENV_NOTIFY_DELAY 8u
 
 struct env_rcpt {
-	uint32_t index;         /* position in the message as stored; a job carries a subset */
-	uint8_t notify;         /* ENV_NOTIFY_* */
-	struct span addr;       /* forward-path without <>, no source route */
-	struct span orcpt;      /* RFC 3461 4.2 "rfc822;xtext", empty: none */
-	struct span orig;       /* the address before aliases (X-Original-To), empty: addr */
+	uint32_t index;	   /* position in the message as stored; a job carries a subset */
+	uint8_t notify;	   /* ENV_NOTIFY_* */
+	struct span addr;  /* forward-path without <>, no source route */
+	struct span orcpt; /* RFC 3461 4.2 "rfc822;xtext", empty: none */
+	struct span orig;  /* the address before aliases (X-Original-To), empty: addr */
 };
 
 struct envelope {
@@ -59,7 +59,7 @@ struct envelope {
 	bool is_smtputf8;
 	struct span client_addr, client_helo, auth_user, protocol, sid;
 	struct span dedupe_name, dedupe_key;
-	uint32_t uid;           /* ENV_NO_UID: none */
+	uint32_t uid; /* ENV_NO_UID: none */
 	struct env_rcpt *rcpts;
 	uint32_t rcpt_count;
 };
@@ -80,9 +80,9 @@ int envelope_find_rcpt(struct span in, uint32_t index, struct env_rcpt *out) MUS
 
 /* Hints about the content; nothing trusts them for framing. */
 enum record_content {
-	CONTENT_8BIT = 1,       /* has bytes over 127 */
+	CONTENT_8BIT = 1, /* has bytes over 127 */
 	CONTENT_NUL = 2,
-	CONTENT_LONG_LINE = 4,  /* has a line over 998 octets */
+	CONTENT_LONG_LINE = 4,	/* has a line over 998 octets */
 	CONTENT_HEADER_UTF8 = 8 /* has bytes over 127 in its header section */
 };
 

@@ -10,15 +10,16 @@
 #include "base/cur.h"
 #include "spool/event.h"
 
-#define FILE_MAGIC 0x31746e6576657470ull        /* "ptevent1" */
-#define CURSOR_MAGIC 0x3173727563657470ull      /* "ptecurs1" */
+#define FILE_MAGIC 0x31746e6576657470ull   /* "ptevent1" */
+#define CURSOR_MAGIC 0x3173727563657470ull /* "ptecurs1" */
 
 enum { FIELD_HEAD = 6, TEXT_MAX = 1024, HEADER_CRC_AT = EVENT_HEADER_BYTES - 4 };
 
 /* What fits in any case: no body of ours is refused by our decoder. */
 #define NUMBER(name, type) +FIELD_HEAD + 8
 #define TEXT(name, type)
-_Static_assert(1 + 7 * (FIELD_HEAD + TEXT_MAX) EVENT_FIELDS(NUMBER, TEXT) <= EVENT_BODY_MAX, "seven long texts must fit");
+_Static_assert(1 + 7 * (FIELD_HEAD + TEXT_MAX) EVENT_FIELDS(NUMBER, TEXT) <= EVENT_BODY_MAX,
+	       "seven long texts must fit");
 #undef NUMBER
 #undef TEXT
 
@@ -26,8 +27,10 @@ const char *
 event_kind_name(enum event_kind kind)
 {
 	switch (kind) {
-#define K(name, text, value) case EVENT_##name: return text;
-	EVENT_KINDS(K)
+#define K(name, text, value) \
+	case EVENT_##name:   \
+		return text;
+		EVENT_KINDS(K)
 #undef K
 	case EVENT_KIND_COUNT:
 		break;
@@ -142,9 +145,15 @@ get_body(struct span body, struct event *out)
 		struct span value = cur_bytes(&c, EVENT_BODY_MAX);
 
 		switch (type) {
-#define NUMBER(name, type) case type: out->name = number_of(value); break;
-#define TEXT(name, type) case type: out->name = value; break;
-		EVENT_FIELDS(NUMBER, TEXT)
+#define NUMBER(name, type)                    \
+	case type:                            \
+		out->name = number_of(value); \
+		break;
+#define TEXT(name, type)           \
+	case type:                 \
+		out->name = value; \
+		break;
+			EVENT_FIELDS(NUMBER, TEXT)
 #undef NUMBER
 #undef TEXT
 		default:
@@ -215,7 +224,9 @@ event_get_header(const char in[EVENT_HEADER_BYTES], struct event_header *out)
 
 	if (r == 0)
 		*out = (struct event_header){ v[0], v[1], v[2] };
-	return r == 0 && (out->number == 0 || out->number > UINT32_MAX || out->first == 0) ? E_CORRUPT : r;
+	return r == 0 && (out->number == 0 || out->number > UINT32_MAX || out->first == 0)
+		       ? E_CORRUPT
+		       : r;
 }
 
 void

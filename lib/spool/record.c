@@ -13,10 +13,10 @@
 #include "spool/record.h"
 
 enum {
-	RECORD_MAGIC = 0x43455250,              /* "PREC" */
+	RECORD_MAGIC = 0x43455250,		 /* "PREC" */
 	RECORD_CRC_AT = RECORD_HEADER_BYTES - 4, /* CRC of all before it */
 	RECORD_SALT_AT = 16,
-	SEGMENT_CRC_AT = 508,                   /* all within one sector, which the disk writes whole or not at all */
+	SEGMENT_CRC_AT = 508, /* all within one sector, which the disk writes whole or not at all */
 };
 static const char segment_magic[8] = { 'P', 'O', 'S', 'T', 'S', 'E', 'G', '\n' };
 
@@ -102,7 +102,8 @@ record_get_header(struct span in, struct record *out)
 	if (cur_u32(&c) != RECORD_MAGIC)
 		return E_CORRUPT;
 	version = cur_u16(&c);
-	if (in.n < RECORD_HEADER_BYTES || crc_at(in.p, RECORD_CRC_AT) != crc32c(0, in.p, RECORD_CRC_AT))
+	if (in.n < RECORD_HEADER_BYTES ||
+	    crc_at(in.p, RECORD_CRC_AT) != crc32c(0, in.p, RECORD_CRC_AT))
 		return E_CORRUPT;
 	if (version != RECORD_VERSION)
 		return E_CONFIG;
@@ -146,8 +147,8 @@ record_length_padded(const struct record *r)
 }
 
 int
-record_check_body(const struct record *r, struct span body, struct span *envelope_out, struct span *trace_out,
-		  struct span *content_out)
+record_check_body(const struct record *r, struct span body, struct span *envelope_out,
+		  struct span *trace_out, struct span *content_out)
 {
 	size_t content_len = r->flags & RECORD_BIG ? 0 : (size_t)r->content_len;
 
@@ -203,7 +204,8 @@ segment_get_header(const char in[RECORD_BLOCK_BYTES], struct segment_header *out
 
 	if (is_zero(in, RECORD_BLOCK_BYTES))
 		return E_NOTFOUND;
-	if (!span_eq(cur_take(&c, sizeof(segment_magic)), span_make(segment_magic, sizeof(segment_magic))))
+	if (!span_eq(cur_take(&c, sizeof(segment_magic)),
+		     span_make(segment_magic, sizeof(segment_magic))))
 		return E_CORRUPT;
 	version = cur_u16(&c);
 	if (crc_at(in, SEGMENT_CRC_AT) != crc32c(0, in, SEGMENT_CRC_AT))
@@ -269,8 +271,11 @@ record_walk_next(struct record_walk *w, struct span window, uint64_t window_at, 
 			return RECORD_NONE;
 		rest = rest_of(w, window, window_at);
 		if (!seek_salt(w, rest)) {
-			*need_out = w->offset + RECORD_BLOCK_BYTES < w->size ? w->offset + RECORD_BLOCK_BYTES : w->size;
-			return w->offset + RECORD_HEADER_BYTES > w->size ? RECORD_NONE : RECORD_MORE;
+			*need_out = w->offset + RECORD_BLOCK_BYTES < w->size
+					    ? w->offset + RECORD_BLOCK_BYTES
+					    : w->size;
+			return w->offset + RECORD_HEADER_BYTES > w->size ? RECORD_NONE
+									 : RECORD_MORE;
 		}
 		rest = rest_of(w, window, window_at);
 		if (record_get_header(rest, out) < 0 || out->salt != w->salt)
@@ -288,5 +293,7 @@ record_walk_next(struct record_walk *w, struct span window, uint64_t window_at, 
 	rest = span_sub(rest, RECORD_HEADER_BYTES, SIZE_MAX);
 	/* The length is covered by the header's CRC, so what comes behind a damaged part can be trusted. */
 	w->offset = end;
-	return record_check_body(out, rest, &parts_out[0], &parts_out[1], &parts_out[2]) < 0 ? RECORD_DAMAGED : RECORD_FOUND;
+	return record_check_body(out, rest, &parts_out[0], &parts_out[1], &parts_out[2]) < 0
+		       ? RECORD_DAMAGED
+		       : RECORD_FOUND;
 }

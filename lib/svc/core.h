@@ -16,9 +16,9 @@
 struct file {
 	struct list node;
 	char *name;
-	char *gone_reason;      /* FILE_GONE: there is none */
-	int fd;                 /* -1: taken */
-	int keep_fd;            /* stays open through priv_drop() */
+	char *gone_reason; /* FILE_GONE: there is none */
+	int fd;		   /* -1: taken */
+	int keep_fd;	   /* stays open through priv_drop() */
 	uint64_t mtime_ns;
 };
 
@@ -32,17 +32,17 @@ struct listener {
 struct peer {
 	struct list node;
 	struct svc *s;
-	struct chan *chan;      /* NULL before the loop exists */
-	int fd;                 /* until chan takes it */
+	struct chan *chan; /* NULL before the loop exists */
+	int fd;		   /* until chan takes it */
 	enum proc_id kind;
 	uint16_t slot;
-	uint32_t pid;           /* as it said in HELLO */
+	uint32_t pid; /* as it said in HELLO */
 	bool is_alone;
-	bool is_up;             /* said HELLO */
-	bool is_closed;         /* the channel ended */
-	bool is_lost;           /* master said so */
+	bool is_up;	/* said HELLO */
+	bool is_closed; /* the channel ended */
+	bool is_lost;	/* master said so */
 	bool is_crash, is_final;
-	bool is_waiting;        /* a predecessor of the same slot is not yet gone */
+	bool is_waiting; /* a predecessor of the same slot is not yet gone */
 	struct timer lost_timer;
 };
 
@@ -54,10 +54,10 @@ struct svc_priv {
 	int root_fd;
 	uint32_t uid, gid;
 	struct timer_set *timers;
-	struct buf early_log;   /* (bytes record)*, until logd is there */
+	struct buf early_log; /* (bytes record)*, until logd is there */
 	uint64_t lost_lines;
 	bool is_in_sink;
-	bool is_ready;          /* READY is said */
+	bool is_ready; /* READY is said */
 };
 
 /* ---- start.c ---- */

@@ -52,7 +52,8 @@ lost_timeout(void *arg)
 {
 	struct peer *p = arg;
 
-	die_temp("channel to %s %u was closed by the other side; starting over", proc_info(p->kind)->name, p->slot);
+	die_temp("channel to %s %u was closed by the other side; starting over",
+		 proc_info(p->kind)->name, p->slot);
 }
 
 static void
@@ -63,7 +64,9 @@ peer_connect(struct peer *p)
 	p->chan = chan_new(s->chans, p->fd, p->kind, p->slot, &peer_ops, p);
 	p->fd = -1;
 	chan_send(p->chan, MSG_HELLO,
-		  &(struct msg_hello){ .contract = msg_contract(), .kind = (uint8_t)s->kind, .slot = s->slot,
+		  &(struct msg_hello){ .contract = msg_contract(),
+				       .kind = (uint8_t)s->kind,
+				       .slot = s->slot,
 				       .pid = (uint32_t)getpid() });
 }
 
@@ -105,7 +108,8 @@ peer_on_close(void *arg, struct chan *c, int why)
 
 	(void)c;
 	if (why == E_CORRUPT)
-		log_warn("%s %u sent a malformed message: channel closed", proc_info(p->kind)->name, p->slot);
+		log_warn("%s %u sent a malformed message: channel closed", proc_info(p->kind)->name,
+			 p->slot);
 	p->is_closed = true;
 	if (p->is_lost) {
 		peer_end(p);
@@ -125,7 +129,8 @@ take_hello(struct peer *p, const struct msg_hello *h)
 		die_temp("%s %u speaks another version of the protocol: update not finished?",
 			 proc_info(p->kind)->name, p->slot);
 	if (h->kind != p->kind || h->slot != p->slot)
-		die_temp("%s %u introduced itself as another process", proc_info(p->kind)->name, p->slot);
+		die_temp("%s %u introduced itself as another process", proc_info(p->kind)->name,
+			 p->slot);
 	p->is_up = true;
 	p->pid = h->pid;
 	if (p->kind == PROC_LOGD)
@@ -185,7 +190,7 @@ peer_lost(struct svc *s, const struct msg_peer_lost *m)
 		p->is_lost = true;
 		p->is_crash = m->is_crash != 0;
 		p->is_final = m->is_final != 0;
-		if (p->is_waiting) {    /* it died before we ever spoke */
+		if (p->is_waiting) { /* it died before we ever spoke */
 			list_remove(&p->node);
 			fd_close(&p->fd);
 			mem_free(p);
@@ -267,7 +272,7 @@ svc_peer_close(struct svc *s, struct chan *c)
 		if (p->chan != c)
 			continue;
 		chan_free(&p->chan);
-		p->is_up = false;       /* nobody waits for its end but peer_end() */
+		p->is_up = false; /* nobody waits for its end but peer_end() */
 		p->is_closed = true;
 		if (p->is_lost)
 			peer_end(p);

@@ -26,20 +26,15 @@
 #include "svc/sandbox.h"
 
 #define NO_ID ((uint32_t)-1)
-#define MAX_THREADS 1024        /* of all processes of one user id; seccomp forbids processes anyway */
+#define MAX_THREADS 1024 /* of all processes of one user id; seccomp forbids processes anyway */
 
 /* Descriptors that a kind needs; 0: as many as it may get (one per connection). */
 static const struct {
 	enum proc_id kind;
 	rlim_t max_files;
 } file_limits[] = {
-	{ PROC_LOGD, 1024 },
-	{ PROC_QMGR, 8192 },
-	{ PROC_ROUTER, 8192 },
-	{ PROC_SMTPD, 0 },
-	{ PROC_DELIVERY, 0 },
-	{ PROC_MAILBOX, 8192 },
-	{ PROC_CONTROL, 4096 },
+	{ PROC_LOGD, 1024 },  { PROC_QMGR, 8192 },    { PROC_ROUTER, 8192 },  { PROC_SMTPD, 0 },
+	{ PROC_DELIVERY, 0 }, { PROC_MAILBOX, 8192 }, { PROC_CONTROL, 4096 },
 };
 
 /* ---- descriptors ---- */
@@ -95,7 +90,8 @@ change_root(const struct priv_plan *plan)
 		return;
 	}
 	if (fchdir(plan->root_fd) < 0)
-		die_perm("sandbox: cannot enter the folder of %s: %s", proc_info(plan->kind)->name, strerror(errno));
+		die_perm("sandbox: cannot enter the folder of %s: %s", proc_info(plan->kind)->name,
+			 strerror(errno));
 	if (has_root && chroot(".") < 0)
 		die_perm("sandbox: cannot chroot: %s", strerror(errno));
 }
@@ -111,7 +107,8 @@ change_ids(const struct priv_plan *plan)
 		die_perm("sandbox: %s must not run as root", proc_info(plan->kind)->name);
 	if (setgroups(0, NULL) < 0 || setresgid(plan->gid, plan->gid, plan->gid) < 0 ||
 	    setresuid(plan->uid, plan->uid, plan->uid) < 0)
-		die_perm("sandbox: cannot become user %u, group %u: %s", plan->uid, plan->gid, strerror(errno));
+		die_perm("sandbox: cannot become user %u, group %u: %s", plan->uid, plan->gid,
+			 strerror(errno));
 }
 
 static bool
@@ -136,9 +133,11 @@ prove_no_root(const struct priv_plan *plan)
 		return;
 	if (getresuid(&r, &e, &s) < 0 || r != plan->uid || e != plan->uid || s != plan->uid)
 		die_perm("sandbox: user ids did not change");
-	if (getresgid(&rg, &eg, &sg) < 0 || rg != plan->gid || eg != plan->gid || sg != plan->gid || getgroups(0, NULL) != 0)
+	if (getresgid(&rg, &eg, &sg) < 0 || rg != plan->gid || eg != plan->gid || sg != plan->gid ||
+	    getgroups(0, NULL) != 0)
 		die_perm("sandbox: group ids did not change");
-	if (setuid(0) == 0 || seteuid(0) == 0 || setresuid(0, 0, 0) == 0 || setgid(0) == 0 || setegid(0) == 0)
+	if (setuid(0) == 0 || seteuid(0) == 0 || setresuid(0, 0, 0) == 0 || setgid(0) == 0 ||
+	    setegid(0) == 0)
 		die_perm("sandbox: root could be regained");
 	if (has_capabilities())
 		die_perm("sandbox: capabilities are left");

@@ -10,11 +10,12 @@
 /* What a process gives up; see procs.def. */
 struct priv_plan {
 	enum proc_id kind;
-	uint32_t uid, gid;      /* (uint32_t)-1: no root, ids and chroot are skipped */
-	int root_fd;            /* folder to chroot to, -1: none; closed. Becomes the working directory also without root */
-	const int *keep_fds;    /* every other descriptor above 2 is closed; folders among them stay reachable (Landlock) */
+	uint32_t uid, gid; /* (uint32_t)-1: no root, ids and chroot are skipped */
+	int root_fd; /* folder to chroot to, -1: none; closed. Becomes the working directory also without root */
+	const int *
+		keep_fds; /* every other descriptor above 2 is closed; folders among them stay reachable (Landlock) */
 	unsigned keep_count;
-	uint64_t max_files;     /* RLIMIT_NOFILE, 0: what this kind needs */
+	uint64_t max_files; /* RLIMIT_NOFILE, 0: what this kind needs */
 };
 
 /* The one function that gives up privileges, in this order: close everything not listed, chroot, setgroups / setresgid /

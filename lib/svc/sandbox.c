@@ -62,31 +62,31 @@ sandbox_is_coverage(void)
 /* ---- Landlock ---- */
 
 /* The kernel's interface, by version: headers of a build machine are often older than the kernel it runs on. */
-#define FS_EXECUTE      (1ull << 0)
-#define FS_WRITE_FILE   (1ull << 1)
-#define FS_READ_FILE    (1ull << 2)
-#define FS_READ_DIR     (1ull << 3)
-#define FS_REMOVE_DIR   (1ull << 4)
-#define FS_REMOVE_FILE  (1ull << 5)
-#define FS_MAKE_DIR     (1ull << 7)
-#define FS_MAKE_REG     (1ull << 8)
-#define FS_REFER        (1ull << 13)
-#define FS_TRUNCATE     (1ull << 14)
-#define FS_ALL_1        ((1ull << 13) - 1)      /* version 1 */
-#define FS_ALL_2        (FS_ALL_1 | FS_REFER)
-#define FS_ALL_3        (FS_ALL_2 | FS_TRUNCATE)
-#define FS_ALL_5        (FS_ALL_3 | 1ull << 15) /* ioctl of devices */
-#define NET_BIND_TCP    (1ull << 0)             /* version 4 */
+#define FS_EXECUTE (1ull << 0)
+#define FS_WRITE_FILE (1ull << 1)
+#define FS_READ_FILE (1ull << 2)
+#define FS_READ_DIR (1ull << 3)
+#define FS_REMOVE_DIR (1ull << 4)
+#define FS_REMOVE_FILE (1ull << 5)
+#define FS_MAKE_DIR (1ull << 7)
+#define FS_MAKE_REG (1ull << 8)
+#define FS_REFER (1ull << 13)
+#define FS_TRUNCATE (1ull << 14)
+#define FS_ALL_1 ((1ull << 13) - 1) /* version 1 */
+#define FS_ALL_2 (FS_ALL_1 | FS_REFER)
+#define FS_ALL_3 (FS_ALL_2 | FS_TRUNCATE)
+#define FS_ALL_5 (FS_ALL_3 | 1ull << 15) /* ioctl of devices */
+#define NET_BIND_TCP (1ull << 0)	 /* version 4 */
 #define NET_CONNECT_TCP (1ull << 1)
-#define SCOPE_ALL_6     (1ull << 0 | 1ull << 1) /* abstract Unix sockets, signals */
+#define SCOPE_ALL_6 (1ull << 0 | 1ull << 1) /* abstract Unix sockets, signals */
 
 #define RULE_PATH_BENEATH 1
 #define CREATE_RULESET_VERSION 1u
 
 struct ruleset {
-	uint64_t fs;            /* version 1: 8 bytes */
-	uint64_t net;           /* version 4: 16 bytes */
-	uint64_t scoped;        /* version 6: 24 bytes */
+	uint64_t fs;	 /* version 1: 8 bytes */
+	uint64_t net;	 /* version 4: 16 bytes */
+	uint64_t scoped; /* version 6: 24 bytes */
 };
 
 struct path_beneath {
@@ -95,8 +95,9 @@ struct path_beneath {
 } __attribute__((packed));
 
 /* What a process does beneath its folders. */
-#define FS_WORK (FS_WRITE_FILE | FS_READ_FILE | FS_READ_DIR | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG | \
-		 FS_REFER | FS_TRUNCATE)
+#define FS_WORK                                                                        \
+	(FS_WRITE_FILE | FS_READ_FILE | FS_READ_DIR | FS_REMOVE_DIR | FS_REMOVE_FILE | \
+	 FS_MAKE_DIR | FS_MAKE_REG | FS_REFER | FS_TRUNCATE)
 #define WORKS_WITH_FILES (P(QMGR) | P(MAILBOX))
 #define CONNECTS (P(ROUTER) | P(DELIVERY))
 
@@ -105,7 +106,10 @@ ruleset_of(enum proc_id kind, long version)
 {
 	struct ruleset r = { 0 };
 
-	r.fs = version >= 5 ? FS_ALL_5 : version >= 3 ? FS_ALL_3 : version >= 2 ? FS_ALL_2 : FS_ALL_1;
+	r.fs = version >= 5   ? FS_ALL_5
+	       : version >= 3 ? FS_ALL_3
+	       : version >= 2 ? FS_ALL_2
+			      : FS_ALL_1;
 	if (version >= 4)
 		r.net = NET_BIND_TCP | (CONNECTS >> kind & 1 ? 0 : NET_CONNECT_TCP);
 	if (version >= 6)
@@ -134,7 +138,9 @@ sandbox_landlock(enum proc_id kind, const int *dirs, unsigned count)
 	if (IS_COVERAGE || version < ((WORKS_WITH_FILES >> kind & 1) ? 2 : 1))
 		return;
 	rules = ruleset_of(kind, version);
-	size = version >= 6 ? sizeof(rules) : version >= 4 ? offsetof(struct ruleset, scoped) : offsetof(struct ruleset, net);
+	size = version >= 6   ? sizeof(rules)
+	       : version >= 4 ? offsetof(struct ruleset, scoped)
+			      : offsetof(struct ruleset, net);
 	fd = (int)syscall(SYS_landlock_create_ruleset, &rules, size, 0);
 	if (fd < 0)
 		die_perm("sandbox: Landlock gives no rule set: %s", strerror(errno));
@@ -152,14 +158,23 @@ sandbox_landlock(enum proc_id kind, const int *dirs, unsigned count)
 struct rule {
 	uint32_t processes;
 	int call;
-	int errnum;             /* 0: allowed */
+	int errnum; /* 0: allowed */
 	struct scmp_arg_cmp when[MAX_CONDITIONS];
 };
 
 /* A condition of none compares nothing: its operator is 0 (no SCMP_CMP_*). */
-#define IS(n, value) { (n), SCMP_CMP_EQ, (scmp_datum_t)(value), 0 }
-#define BITS(n, mask, value) { (n), SCMP_CMP_MASKED_EQ, (scmp_datum_t)(mask), (scmp_datum_t)(value) }
-#define NOT(n, bits) { (n), SCMP_CMP_MASKED_EQ, (scmp_datum_t)(bits), 0 }
+#define IS(n, value)                                       \
+	{                                                  \
+		(n), SCMP_CMP_EQ, (scmp_datum_t)(value), 0 \
+	}
+#define BITS(n, mask, value)                                                         \
+	{                                                                            \
+		(n), SCMP_CMP_MASKED_EQ, (scmp_datum_t)(mask), (scmp_datum_t)(value) \
+	}
+#define NOT(n, bits)                                             \
+	{                                                        \
+		(n), SCMP_CMP_MASKED_EQ, (scmp_datum_t)(bits), 0 \
+	}
 #define ALLOW(set, call, ...) { (set), SCMP_SYS(call), 0, { __VA_ARGS__ } },
 #define ERROR(set, call, errnum) { (set), SCMP_SYS(call), (errnum), { { 0 } } },
 
@@ -171,9 +186,14 @@ static const struct rule rules[] = {
 
 /* What the run-time of a sanitizer asks of the kernel beside the program. */
 static const int instrumented_calls[] = {
-	SCMP_SYS(openat), SCMP_SYS(readlink), SCMP_SYS(getdents64), SCMP_SYS(mmap), SCMP_SYS(mprotect), SCMP_SYS(prctl),
-	SCMP_SYS(clone), SCMP_SYS(sched_getaffinity), SCMP_SYS(prlimit64), SCMP_SYS(personality), SCMP_SYS(wait4),
-	SCMP_SYS(process_vm_readv), SCMP_SYS(gettid), SCMP_SYS(tgkill), SCMP_SYS(fcntl),
+	SCMP_SYS(openat),     SCMP_SYS(readlink),
+	SCMP_SYS(getdents64), SCMP_SYS(mmap),
+	SCMP_SYS(mprotect),   SCMP_SYS(prctl),
+	SCMP_SYS(clone),      SCMP_SYS(sched_getaffinity),
+	SCMP_SYS(prlimit64),  SCMP_SYS(personality),
+	SCMP_SYS(wait4),      SCMP_SYS(process_vm_readv),
+	SCMP_SYS(gettid),     SCMP_SYS(tgkill),
+	SCMP_SYS(fcntl),
 };
 
 bool
@@ -192,14 +212,17 @@ add_rule(scmp_filter_ctx ctx, const struct rule *rule)
 	unsigned n = 0;
 	int r;
 
-	if (rule->call < 0)     /* not on this processor */
+	if (rule->call < 0) /* not on this processor */
 		return;
 	while (n < MAX_CONDITIONS && rule->when[n].op != 0)
 		n++;
-	r = seccomp_rule_add_array(ctx, rule->errnum != 0 ? SCMP_ACT_ERRNO((uint32_t)rule->errnum) : SCMP_ACT_ALLOW,
+	r = seccomp_rule_add_array(ctx,
+				   rule->errnum != 0 ? SCMP_ACT_ERRNO((uint32_t)rule->errnum)
+						     : SCMP_ACT_ALLOW,
 				   rule->call, n, rule->when);
 	if (r < 0)
-		die_perm("sandbox: system call %d cannot be filtered: %s", rule->call, strerror(-r));
+		die_perm("sandbox: system call %d cannot be filtered: %s", rule->call,
+			 strerror(-r));
 }
 
 static void
@@ -218,8 +241,8 @@ on_forbidden(int sig, siginfo_t *info, void *ucontext)
 
 	(void)ucontext;
 	log_set_sink(NULL, NULL);
-	log_warn("forbidden system call %s (%d); if it is needed, add it to lib/svc/syscalls.def", name ? name : "?",
-		 info->si_syscall);
+	log_warn("forbidden system call %s (%d); if it is needed, add it to lib/svc/syscalls.def",
+		 name ? name : "?", info->si_syscall);
 	sigaction(sig, &dfl, NULL);
 	syscall(SYS_tgkill, getpid(), gettid(), sig);
 }

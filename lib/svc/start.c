@@ -84,10 +84,12 @@ start_read(struct svc *s)
 	}
 	buf_init(&buf, 8u * 1024 * 1024);
 	do {
-		if ((r = frame_read_blocking(MASTER_FD, PROC_MASTER, s->kind, &buf, &type, &msg)) < 0) {
+		if ((r = frame_read_blocking(MASTER_FD, PROC_MASTER, s->kind, &buf, &type, &msg)) <
+		    0) {
 			if (r == E_CLOSED)
 				_exit(EXIT_FAILURE);
-			die_perm("started by hand, or by another version of master; run `postern run`");
+			die_perm("started by hand, or by another version of master; run `postern "
+				 "run`");
 		}
 		if (type == MSG_INIT)
 			take_init(s, &msg.init);
@@ -134,8 +136,13 @@ start_drop(struct svc *s)
 		keep[n++] = LIST_ENTRY(it, struct listener, node)->fd;
 	LIST_EACH(it, &o->peers)
 		keep[n++] = LIST_ENTRY(it, struct peer, node)->fd;
-	priv_drop(&(struct priv_plan){ .kind = s->kind, .uid = o->uid, .gid = o->gid, .root_fd = o->root_fd,
-				       .keep_fds = keep, .keep_count = n, .max_files = 0 });
+	priv_drop(&(struct priv_plan){ .kind = s->kind,
+				       .uid = o->uid,
+				       .gid = o->gid,
+				       .root_fd = o->root_fd,
+				       .keep_fds = keep,
+				       .keep_count = n,
+				       .max_files = 0 });
 	o->root_fd = -1;
 	mem_free(keep);
 }

@@ -36,13 +36,14 @@ struct svc {
 	bool is_stopping;
 	struct chan *master;
 	struct chan_set *chans;
-	void *data;             /* the program's own */
-	struct svc_priv *own;   /* of this folder */
+	void *data;	      /* the program's own */
+	struct svc_priv *own; /* of this folder */
 };
 
 struct svc_ops {
-	enum proc_id kinds;     /* what it runs as; a program for several kinds reads svc->kind (delivery, mailbox) */
-	bool says_ready;        /* it is not READY with the end of start(): it calls svc_ready() */
+	enum proc_id
+		kinds; /* what it runs as; a program for several kinds reads svc->kind (delivery, mailbox) */
+	bool says_ready; /* it is not READY with the end of start(): it calls svc_ready() */
 	/* Before the sandbox: svc->conf is there, files by svc_file(). May open what the libraries want. 0 or E_* (ends). */
 	int (*prepare)(struct svc *s);
 	/* In the sandbox, the loop exists. 0 or E_*. */
@@ -54,13 +55,15 @@ struct svc_ops {
 	/* Any message of a sibling but HELLO and LOG; also those of master that svc does not handle itself
 	 * (UNIX_CONNECTED, UNIX_REFUSED, WORKER_KILL...). */
 	void (*on_msg)(struct svc *s, struct chan *c, enum msg_type type, union msg_any *msg);
-	void (*on_room)(struct svc *s, struct chan *c);         /* may be NULL: see chan_ops */
+	void (*on_room)(struct svc *s, struct chan *c); /* may be NULL: see chan_ops */
 	/* A listening socket; takes fd. NULL: this program has none. */
-	void (*on_listen)(struct svc *s, const char *name, const char *address, uint16_t port, int fd);
+	void (*on_listen)(struct svc *s, const char *name, const char *address, uint16_t port,
+			  int fd);
 	/* A file came at run time (changed table); takes fd. The ones before START are not reported here: svc_file_take(). */
 	void (*on_file)(struct svc *s, const char *name, uint64_t mtime_ns, int fd);
 	void (*on_file_gone)(struct svc *s, const char *name, const char *reason);
-	void (*on_conf)(struct svc *s, struct conf *old);       /* svc->conf is the new one; old is freed after return */
+	void (*on_conf)(struct svc *s,
+			struct conf *old); /* svc->conf is the new one; old is freed after return */
 	/* Take no new work; call svc_exit() when what was in flight is done. is_reload: a successor runs already. */
 	void (*on_stop)(struct svc *s, bool is_reload, uint32_t grace_ms);
 };

@@ -7,13 +7,13 @@
 #include "qmgr/sched/sched_int.h"
 #include "qmgr/spool/spool_int.h"
 
-enum { PAGES_MAX = 64 };        /* at a time: each holds a page in memory */
+enum { PAGES_MAX = 64 }; /* at a time: each holds a page in memory */
 
 struct page_job {
 	struct worker_job job;
 	struct list link;
 	struct pages *all;
-	struct chan *chan;              /* NULL: the reader is gone */
+	struct chan *chan; /* NULL: the reader is gone */
 	uint32_t req;
 	struct events *events;
 	struct events_page page;
@@ -57,7 +57,8 @@ explain(int err)
 	case 0:
 		return "";
 	case E_CONFIG:
-		return "no event log is kept; write `events { max = \"1G\" }` into the configuration, then `postern reload`";
+		return "no event log is kept; write `events { max = \"1G\" }` into the "
+		       "configuration, then `postern reload`";
 	case E_SYNTAX:
 		return "there is no such event yet; begin again at the reader's cursor";
 	default:
@@ -68,8 +69,12 @@ explain(int err)
 static void
 answer(struct chan *c, uint32_t req, int err, const struct events_page *page)
 {
-	struct msg_events_page m = { .req = req, .code = (uint16_t)-err, .text = span_of(explain(err)), .next = page->at.serial,
-				     .place = page->at.place, .records = buf_span(&page->records) };
+	struct msg_events_page m = { .req = req,
+				     .code = (uint16_t)-err,
+				     .text = span_of(explain(err)),
+				     .next = page->at.serial,
+				     .place = page->at.place,
+				     .records = buf_span(&page->records) };
 
 	chan_send(c, MSG_EVENTS_PAGE, &m);
 }
@@ -101,7 +106,11 @@ page_done(struct worker_job *job)
 		events_report(j->events);
 		/* Off, or of another version; the other E_CONFIG said so in the log. */
 		if (j->chan != NULL)
-			answer(j->chan, j->req, j->err == E_NOTFOUND ? E_CONFIG : j->err == E_CONFIG ? E_IO : j->err, &j->page);
+			answer(j->chan, j->req,
+			       j->err == E_NOTFOUND ? E_CONFIG
+			       : j->err == E_CONFIG ? E_IO
+						    : j->err,
+			       &j->page);
 	}
 	buf_clear(&j->page.records);
 	mem_free(j);
@@ -114,7 +123,8 @@ pages_on_question(struct pages *p, struct chan *c, enum msg_type type, const uni
 	struct page_job *j;
 
 	if (p->count >= PAGES_MAX) {
-		answer(c, is_ack ? msg->events_ack.req : msg->events_read.req, E_AGAIN, &(struct events_page){ 0 });
+		answer(c, is_ack ? msg->events_ack.req : msg->events_read.req, E_AGAIN,
+		       &(struct events_page){ 0 });
 		return;
 	}
 	j = mem_zalloc(sizeof(*j));

@@ -10,26 +10,26 @@
 struct request {
 	struct list link;
 	struct requests *all;
-	struct chan *chan;              /* NULL: the caller is gone */
+	struct chan *chan; /* NULL: the caller is gone */
 	uint32_t req;
 	enum queue_verb verb;
 	struct store_filter filter;
-	struct arena arena;             /* texts of the filter */
-	uint64_t limit, offset;         /* in messages */
+	struct arena arena;	/* texts of the filter */
+	uint64_t limit, offset; /* in messages */
 	uint64_t after_number;
 	uint32_t after_index;
-	uint64_t messages, recipients;  /* matched or changed */
-	uint32_t items;                 /* since the last MORE */
-	bool is_busy;                   /* the store or a reader will call back */
-	bool is_waiting;                /* for MORE */
+	uint64_t messages, recipients; /* matched or changed */
+	uint32_t items;		       /* since the last MORE */
+	bool is_busy;		       /* the store or a reader will call back */
+	bool is_waiting;	       /* for MORE */
 	bool is_last_page;
-	bool only_active;               /* state=active: what is not deferred */
+	bool only_active; /* state=active: what is not deferred */
 	/* The message whose rows are being collected. */
-	uint64_t number;                /* 0: none */
+	uint64_t number; /* 0: none */
 	bool is_skipped;
 	uint32_t item_rcpts;
 	struct buf item;
-	struct reading reading;         /* CAT */
+	struct reading reading; /* CAT */
 };
 
 struct requests {

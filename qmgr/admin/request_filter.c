@@ -19,8 +19,9 @@ parse_state(struct request *q, struct span v)
 		int state;
 		bool is_deferred;
 	} states[] = {
-		{ "deferred", ROW_READY, true }, { "active", ROW_READY, false }, { "ready", ROW_READY, false },
-		{ "held", ROW_HELD, false },	 { "hold", ROW_HELD, false },	 { "corrupt", ROW_CORRUPT, false },
+		{ "deferred", ROW_READY, true },   { "active", ROW_READY, false },
+		{ "ready", ROW_READY, false },	   { "held", ROW_HELD, false },
+		{ "hold", ROW_HELD, false },	   { "corrupt", ROW_CORRUPT, false },
 		{ "unknown", ROW_UNKNOWN, false },
 	};
 
@@ -68,7 +69,9 @@ take_filter(struct request *q, struct span word)
 
 	span_next(&v, '=', &key);
 	if (span_eq(key, SPAN("state")))
-		return parse_state(q, v) ? NULL : "state= is one of deferred, active, held, corrupt, unknown";
+		return parse_state(q, v)
+			       ? NULL
+			       : "state= is one of deferred, active, held, corrupt, unknown";
 	if (span_eq(key, SPAN("older"))) {
 		if (!parse_age(v, &age))
 			return "older= takes a time like 90s, 30m, 2h, 5d";

@@ -11,7 +11,7 @@
 /* this program */
 #include "qmgr/admin/request.h"
 
-enum { ITEM_RCPTS = 1000 };     /* a message with more comes as several objects */
+enum { ITEM_RCPTS = 1000 }; /* a message with more comes as several objects */
 
 const char *
 request_row_state(const struct row *row, const struct entry *e)
@@ -52,14 +52,19 @@ put_rcpt(struct request *q, const struct row *row)
 		buf_putc(b, ',');
 		put_text(b, "original_address", row->orig);
 	}
-	buf_printf(b, ",\"state\":\"%s\",\"attempts\":%u,\"next_due\":%llu,", request_row_state(row, e), row->attempts,
-		   (unsigned long long)(row->state == ROW_READY && row->attempts > 0 ? row->due_ms / 1000 : 0));
-	put_text(b, "site", row->lane.n > 0 && row->lane.p[0] == WAITER_NAME_ANY[0] ? SPAN_NONE : row->lane);
+	buf_printf(b, ",\"state\":\"%s\",\"attempts\":%u,\"next_due\":%llu,",
+		   request_row_state(row, e), row->attempts,
+		   (unsigned long long)(row->state == ROW_READY && row->attempts > 0
+						? row->due_ms / 1000
+						: 0));
+	put_text(b, "site",
+		 row->lane.n > 0 && row->lane.p[0] == WAITER_NAME_ANY[0] ? SPAN_NONE : row->lane);
 	if (row->esc.n > 0 || row->text.n > 0) {
 		buf_init(&reason, 2048);
 		if (row->reply != 0)
 			buf_printf(&reason, "%u ", row->reply);
-		buf_printf(&reason, "%.*s%s%.*s", SPAN_ARG(row->esc), row->esc.n > 0 ? " " : "", SPAN_ARG(row->text));
+		buf_printf(&reason, "%.*s%s%.*s", SPAN_ARG(row->esc), row->esc.n > 0 ? " " : "",
+			   SPAN_ARG(row->text));
 		buf_putc(b, ',');
 		put_text(b, "delay_reason", buf_span(&reason));
 		buf_clear(&reason);
@@ -76,12 +81,17 @@ begin_item(struct request *q, const struct row *row)
 {
 	struct buf *b = &q->item;
 	char qid[ID_TEXT_LEN + 1];
-	const char *state = request_row_state(row, entry_find(&q->all->s->entries, row->number, row->index));
+	const char *state = request_row_state(row, entry_find(&q->all->s->entries, row->number,
+							      row->index));
 
 	id_format(row->qid, qid);
-	buf_printf(b, "{\"queue_name\":\"%s\",\"queue_id\":\"%s\",\"arrival_time\":%llu,\"message_size\":%llu,"
-		   "\"forced_expire\":false,\"state\":\"%s\",", strcmp(state, "held") == 0 ? "hold" : state, qid,
-		   (unsigned long long)(row->arrival_ms / 1000), (unsigned long long)row->size_bytes, state);
+	buf_printf(b,
+		   "{\"queue_name\":\"%s\",\"queue_id\":\"%s\",\"arrival_time\":%llu,\"message_"
+		   "size\":%llu,"
+		   "\"forced_expire\":false,\"state\":\"%s\",",
+		   strcmp(state, "held") == 0 ? "hold" : state, qid,
+		   (unsigned long long)(row->arrival_ms / 1000),
+		   (unsigned long long)row->size_bytes, state);
 	put_text(b, "sender", row->msg_sender);
 	if (row->uid != ENV_NO_UID)
 		buf_printf(b, ",\"uid\":%u", row->uid);

@@ -13,9 +13,14 @@ log_order(struct request *q, enum event_kind kind, const struct row *row)
 	const char *event = event_kind_name(kind);
 	struct log_event ev;
 
-	store_event(q->all->s->store, &(struct event){ .kind = kind, .at_ms = clock_wall_ms(), .number = row->number,
-		.qid = row->qid, .index_plus_1 = row->index + 1, .attempt = row->attempts, .to = row->address,
-		.text = SPAN("by an administrator") });
+	store_event(q->all->s->store, &(struct event){ .kind = kind,
+						       .at_ms = clock_wall_ms(),
+						       .number = row->number,
+						       .qid = row->qid,
+						       .index_plus_1 = row->index + 1,
+						       .attempt = row->attempts,
+						       .to = row->address,
+						       .text = SPAN("by an administrator") });
 	log_begin(&ev, LOG_INFO_, event);
 	log_kv_qid(&ev, "qid", row->qid);
 	log_kv(&ev, "to", row->address);
@@ -93,7 +98,8 @@ order_release(struct request *q, const struct row *row, struct entry *e)
 	bool is_marked = e != NULL && (e->flags & ENTRY_HOLD);
 	uint64_t now = clock_wall_ms();
 
-	if (!is_marked && row->state != ROW_HELD && row->state != ROW_UNKNOWN && row->state != ROW_CORRUPT)
+	if (!is_marked && row->state != ROW_HELD && row->state != ROW_UNKNOWN &&
+	    row->state != ROW_CORRUPT)
 		return false;
 	log_order(q, EVENT_RELEASED, row);
 	if (is_marked) {

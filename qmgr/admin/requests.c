@@ -14,7 +14,7 @@
 #include "qmgr/admin/request.h"
 
 enum {
-	LIST_ROWS = 64,                 /* of a page: at most so many items come without MORE */
+	LIST_ROWS = 64, /* of a page: at most so many items come without MORE */
 	ORDER_ROWS = 500,
 	ITEMS_PER_MORE = 64,
 	ITEM_BYTES = 2 * 1024 * 1024 - 1024,
@@ -59,8 +59,12 @@ static void
 send_done(struct request *q, int code, const char *text)
 {
 	if (q->chan != NULL)
-		chan_send(q->chan, MSG_QUEUE_DONE, &(struct msg_queue_done){ .req = q->req, .code = (uint16_t)-code,
-			.text = span_of(text), .messages = q->messages, .recipients = q->recipients });
+		chan_send(q->chan, MSG_QUEUE_DONE,
+			  &(struct msg_queue_done){ .req = q->req,
+						    .code = (uint16_t)-code,
+						    .text = span_of(text),
+						    .messages = q->messages,
+						    .recipients = q->recipients });
 	request_free(q);
 }
 
@@ -85,7 +89,8 @@ cat_chunk(void *arg, struct spool_reader *r, int err, struct span data)
 	(void)r;
 	q->is_busy = false;
 	if (q->chan == NULL || err < 0) {
-		send_done(q, err < 0 ? err : 0, err < 0 ? "the content cannot be read; see the log" : "");
+		send_done(q, err < 0 ? err : 0,
+			  err < 0 ? "the content cannot be read; see the log" : "");
 		return;
 	}
 	if (data.n == 0) {
@@ -154,8 +159,10 @@ finish(struct request *q)
 	if (!is_order)
 		request_list_end(q);
 	if (q->filter.qid_count > 0 && q->messages == 0) {
-		send_done(q, E_NOTFOUND, is_order ? "no such message in the queue, or nothing to do for it"
-						  : "no such message in the queue; it may be delivered: `postern trace ID`");
+		send_done(q, E_NOTFOUND,
+			  is_order ? "no such message in the queue, or nothing to do for it"
+				   : "no such message in the queue; it may be delivered: `postern "
+				     "trace ID`");
 		return;
 	}
 	if (!is_order || q->recipients == 0) {
@@ -182,7 +189,9 @@ page_rows(const struct request *q)
 static bool
 is_active(const struct request *q, const struct row *row)
 {
-	return strcmp(request_row_state(row, entry_find(&q->all->s->entries, row->number, row->index)), "active") == 0;
+	return strcmp(request_row_state(row,
+					entry_find(&q->all->s->entries, row->number, row->index)),
+		      "active") == 0;
 }
 
 static void
@@ -223,7 +232,8 @@ static void
 next_page(struct request *q)
 {
 	q->is_busy = true;
-	store_list(q->all->s->store, &q->filter, q->after_number, q->after_index, page_rows(q), on_page, q);
+	store_list(q->all->s->store, &q->filter, q->after_number, q->after_index, page_rows(q),
+		   on_page, q);
 }
 
 /* What is wrong with a request, NULL: nothing. */

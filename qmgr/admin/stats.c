@@ -101,7 +101,8 @@ put_delivery(struct buf *b, const struct sched *s)
 	put_number(b, "reports", s->stats.reports);
 	put_number(b, "double_bounces", s->stats.double_bounces);
 	put_number(b, "crashes", s->stats.crashes);
-	put_number(b, "sessions", s->pools[POOL_REMOTE].session_count + s->pools[POOL_MAILBOX].session_count);
+	put_number(b, "sessions",
+		   s->pools[POOL_REMOTE].session_count + s->pools[POOL_MAILBOX].session_count);
 	put_number(b, "lanes", s->lanes.count);
 	put_number(b, "in_memory", s->entries.count);
 	put_number(b, "asked", s->ask_count);

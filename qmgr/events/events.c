@@ -122,8 +122,14 @@ void
 events_get_stats(struct events *ev, struct events_stats *out)
 {
 	pthread_mutex_lock(&ev->lock);
-	*out = (struct events_stats){ .written = ev->written, .lost = ev->lost, .dropped = ev->dropped,
-		.unread = ev->next > ev->cursor.serial ? ev->next - ev->cursor.serial : 0, .bytes = ev->bytes, .files = ev->count };
+	*out = (struct events_stats){ .written = ev->written,
+				      .lost = ev->lost,
+				      .dropped = ev->dropped,
+				      .unread = ev->next > ev->cursor.serial
+							? ev->next - ev->cursor.serial
+							: 0,
+				      .bytes = ev->bytes,
+				      .files = ev->count };
 	pthread_mutex_unlock(&ev->lock);
 }
 
@@ -138,18 +144,21 @@ events_report(struct events *ev)
 		ev->is_refusal_told = true;
 	}
 	if (ev->err != 0 && ev->lost > ev->lost_told && !ev->is_err_told && ev->is_open) {
-		log_warn("the event log cannot be written (%s): events are lost until it can; free space or mend the disk",
-		    err_info(ev->err)->text);
+		log_warn("the event log cannot be written (%s): events are lost until it can; free "
+			 "space or mend the disk",
+			 err_info(ev->err)->text);
 		ev->is_err_told = true;
 	}
 	if (ev->err == 0 && ev->is_err_told) {
-		log_warn("the event log is written again; %llu events were lost, its reader is told so",
-		    (unsigned long long)(ev->lost - ev->lost_told));
+		log_warn("the event log is written again; %llu events were lost, its reader is "
+			 "told so",
+			 (unsigned long long)(ev->lost - ev->lost_told));
 		ev->is_err_told = false;
 		ev->lost_told = ev->lost;
 	}
 	if (ev->dropped > ev->dropped_told && !ev->is_drop_told) {
-		log_warn("the event log is full: the oldest events go unread; let its reader run (postern events --ack), or make "
+		log_warn("the event log is full: the oldest events go unread; let its reader run "
+			 "(postern events --ack), or make "
 			 "events.max larger");
 		ev->is_drop_told = true;
 	}

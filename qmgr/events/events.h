@@ -24,8 +24,8 @@
  * All functions may be called on any thread; those that say so block on the disk and belong on a thread of storage. */
 struct events;
 
-#define EVENTS_MAX_LEAST 1048576u       /* smallest max */
-#define EVENTS_PAGE_BYTES 65536u        /* of records in a page; a single one may be longer */
+#define EVENTS_MAX_LEAST 1048576u /* smallest max */
+#define EVENTS_PAGE_BYTES 65536u  /* of records in a page; a single one may be longer */
 #define EVENTS_AGAIN_MS 500
 
 /* dir_fd: queue/, borrowed as long as it lives. max_bytes 0: off, nothing below queue/ is looked at. */
@@ -45,8 +45,8 @@ int events_write(struct events *ev, char *records, size_t n, uint32_t count) MUS
 void events_lost(struct events *ev, uint64_t count);
 
 struct events_page {
-	struct event_cursor at;         /* serial 0: from the reader's cursor; out: behind the page */
-	struct buf records;             /* out: as on the disk, LOST among them; none: the end */
+	struct event_cursor at; /* serial 0: from the reader's cursor; out: behind the page */
+	struct buf records;	/* out: as on the disk, LOST among them; none: the end */
 };
 /* Blocks. The next events. E_NOTFOUND: the log is off; E_*. */
 int events_read(struct events *ev, struct events_page *page) MUST_CHECK;
@@ -55,9 +55,9 @@ int events_read(struct events *ev, struct events_page *page) MUST_CHECK;
 int events_ack(struct events *ev, const struct event_cursor *to) MUST_CHECK;
 
 struct events_stats {
-	uint64_t written, lost;         /* since start; lost: by failures of the disk */
-	uint64_t dropped;               /* since start: unread, beyond max */
-	uint64_t unread;                /* behind the cursor */
+	uint64_t written, lost; /* since start; lost: by failures of the disk */
+	uint64_t dropped;	/* since start: unread, beyond max */
+	uint64_t unread;	/* behind the cursor */
 	uint64_t bytes, files;
 };
 void events_get_stats(struct events *ev, struct events_stats *out);

@@ -13,34 +13,34 @@
 /* One file, <number>.events. */
 struct events_file {
 	uint32_t number;
-	uint64_t first;         /* serial of its first record */
-	uint64_t next;          /* serial behind its last one */
-	uint64_t end;           /* bytes that count: whole records, synced */
+	uint64_t first; /* serial of its first record */
+	uint64_t next;	/* serial behind its last one */
+	uint64_t end;	/* bytes that count: whole records, synced */
 };
 
 struct events {
-	int dir_fd;             /* queue/ */
-	pthread_mutex_t lock;   /* guards what follows; never held over a write or a sync */
+	int dir_fd;	      /* queue/ */
+	pthread_mutex_t lock; /* guards what follows; never held over a write or a sync */
 	uint64_t max_bytes;
-	bool is_open;           /* folder_fd, files, cursor and next are set */
+	bool is_open; /* folder_fd, files, cursor and next are set */
 	int folder_fd;
 	struct events_file *files; /* oldest first; the last one is written to if fd >= 0 */
 	size_t count, cap;
-	uint64_t bytes;         /* of all files */
-	uint64_t next;          /* serial of the next event */
-	uint32_t last_number;   /* of a file */
+	uint64_t bytes;	      /* of all files */
+	uint64_t next;	      /* serial of the next event */
+	uint32_t last_number; /* of a file */
 	struct event_cursor cursor;
 	uint64_t written, lost, dropped;
 	/* For the log. */
-	int err;                /* writing fails, 0: it works */
+	int err; /* writing fails, 0: it works */
 	bool is_err_told, is_drop_told, is_refusal_told;
 	uint64_t lost_told, dropped_told;
-	char refusal[300];      /* why it cannot be opened */
+	char refusal[300]; /* why it cannot be opened */
 	/* Of opening, once at a time. */
 	pthread_mutex_t open_lock;
 	/* Of the writing thread. */
-	int fd;                 /* of the last file, -1: the next event begins a new one */
-	uint64_t again_ms;      /* not before */
+	int fd;		   /* of the last file, -1: the next event begins a new one */
+	uint64_t again_ms; /* not before */
 	/* Of acknowledging, once at a time. */
 	pthread_mutex_t ack_lock;
 };

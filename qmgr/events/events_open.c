@@ -26,7 +26,8 @@ open_folder(struct events *ev)
 {
 	if (mkdirat(ev->dir_fd, "events", 0700) == 0 && fsync(ev->dir_fd) < 0)
 		return err_from_errno(errno);
-	ev->folder_fd = openat(ev->dir_fd, "events", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	ev->folder_fd = openat(ev->dir_fd, "events",
+			       O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	return ev->folder_fd < 0 ? err_from_errno(errno) : 0;
 }
 
@@ -37,7 +38,8 @@ parse_name(const char *name, uint32_t *number_out)
 	struct span s = span_of(name);
 	uint64_t n;
 
-	if (!span_ends(s, SPAN(".events")) || span_to_u64(span_sub(s, 0, s.n - 7), UINT32_MAX, &n) < 0 || n == 0)
+	if (!span_ends(s, SPAN(".events")) ||
+	    span_to_u64(span_sub(s, 0, s.n - 7), UINT32_MAX, &n) < 0 || n == 0)
 		return false;
 	*number_out = (uint32_t)n;
 	return true;
@@ -51,7 +53,8 @@ put_aside(struct events *ev, const char *name, uint64_t size)
 	char to[EVENTS_NAME_BYTES + 8];
 
 	snprintf(to, sizeof(to), "%s.damaged", name);
-	if (size <= EVENT_HEADER_BYTES ? unlinkat(ev->folder_fd, name, 0) < 0 : renameat(ev->folder_fd, name, ev->folder_fd, to) < 0)
+	if (size <= EVENT_HEADER_BYTES ? unlinkat(ev->folder_fd, name, 0) < 0
+				       : renameat(ev->folder_fd, name, ev->folder_fd, to) < 0)
 		return err_from_errno(errno);
 	return 0;
 }
@@ -100,8 +103,10 @@ list_files(struct events *ev, struct buf *what_out)
 			continue;
 		r = look_at_file(ev, e->d_name, number);
 		if (r == E_CONFIG)
-			buf_printf(what_out, "events/%s was written by another version; use that version, or move queue/events away",
-			    e->d_name);
+			buf_printf(what_out,
+				   "events/%s was written by another version; use that version, or "
+				   "move queue/events away",
+				   e->d_name);
 	}
 	closedir(dir);
 	return r;
@@ -166,7 +171,8 @@ read_cursor(struct events *ev, struct buf *what_out)
 	if (r == 0)
 		r = event_get_cursor(bytes, &ev->cursor);
 	if (r == E_CONFIG)
-		buf_puts(what_out, "events/cursor was written by another version; use that version, or move queue/events away");
+		buf_puts(what_out, "events/cursor was written by another version; use that "
+				   "version, or move queue/events away");
 	/* A damaged one: all that is there is given again. */
 	if (r == E_CORRUPT)
 		ev->cursor = (struct event_cursor){ 0 };
@@ -178,7 +184,8 @@ look(struct events *ev, struct buf *what_out)
 {
 	int r;
 
-	if ((r = open_folder(ev)) < 0 || (r = list_files(ev, what_out)) < 0 || (r = read_cursor(ev, what_out)) < 0)
+	if ((r = open_folder(ev)) < 0 || (r = list_files(ev, what_out)) < 0 ||
+	    (r = read_cursor(ev, what_out)) < 0)
 		return r;
 	if (ev->count > 0)
 		qsort(ev->files, ev->count, sizeof(*ev->files), by_number);

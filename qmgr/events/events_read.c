@@ -26,7 +26,9 @@ static int
 write_cursor(struct events *ev, const struct event_cursor *to)
 {
 	char bytes[EVENT_HEADER_BYTES];
-	int fd = openat(ev->folder_fd, "cursor.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), r;
+	int fd = openat(ev->folder_fd, "cursor.new",
+			O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600),
+	    r;
 
 	if (fd < 0)
 		return err_from_errno(errno);
@@ -38,7 +40,8 @@ write_cursor(struct events *ev, const struct event_cursor *to)
 	if (r < 0)
 		return r;
 	CRASHPOINT("event-cursor-written");
-	if (renameat(ev->folder_fd, "cursor.new", ev->folder_fd, "cursor") < 0 || fsync(ev->folder_fd) < 0)
+	if (renameat(ev->folder_fd, "cursor.new", ev->folder_fd, "cursor") < 0 ||
+	    fsync(ev->folder_fd) < 0)
 		return err_from_errno(errno);
 	CRASHPOINT("event-cursor-moved");
 	return 0;
@@ -80,7 +83,9 @@ events_ack(struct events *ev, const struct event_cursor *to)
 static void
 put_lost(struct events_page *page, uint64_t until)
 {
-	struct event lost = { .kind = EVENT_LOST, .count = until - page->at.serial, .at_ms = clock_wall_ms() };
+	struct event lost = { .kind = EVENT_LOST,
+			      .count = until - page->at.serial,
+			      .at_ms = clock_wall_ms() };
 	size_t at = page->records.n;
 
 	if (until > page->at.serial && event_put(&page->records, &lost))
@@ -90,7 +95,8 @@ put_lost(struct events_page *page, uint64_t until)
 
 /* The file that holds the event, or the next one after it. False: there is none. end_out: behind all events. */
 static bool
-choose_file(struct events *ev, uint64_t serial, uint32_t after, struct events_file *out, uint64_t *end_out)
+choose_file(struct events *ev, uint64_t serial, uint32_t after, struct events_file *out,
+	    uint64_t *end_out)
 {
 	bool is_found = false;
 
@@ -114,7 +120,8 @@ take_window(struct events_page *page, struct span in, uint64_t next)
 	int r;
 
 	while ((r = event_get(span_sub(in, done, SIZE_MAX), &serial, &e, &need)) > 0) {
-		if (serial >= next || (page->records.n > 0 && page->records.n + (size_t)r > EVENTS_PAGE_BYTES))
+		if (serial >= next ||
+		    (page->records.n > 0 && page->records.n + (size_t)r > EVENTS_PAGE_BYTES))
 			break;
 		if (serial > page->at.serial)
 			return E_CORRUPT;
@@ -159,7 +166,8 @@ is_at(int fd, const struct event_cursor *c, uint64_t at, char *window)
 	struct event e;
 	size_t need;
 
-	return n > 0 && event_get(span_make(window, (size_t)n), &serial, &e, &need) > 0 && serial == c->serial;
+	return n > 0 && event_get(span_make(window, (size_t)n), &serial, &e, &need) > 0 &&
+	       serial == c->serial;
 }
 
 /* Events of one file. E_NOTFOUND: it was dropped meanwhile; E_CORRUPT: there is no more to be had from it. */
@@ -173,7 +181,8 @@ read_file(struct events *ev, const struct events_file *f, char *window, struct e
 	events_name(f->number, name);
 	if ((fd = openat(ev->folder_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0)
 		return err_from_errno(errno);
-	if (page->at.place >> 32 != f->number || at < EVENT_HEADER_BYTES || at >= f->end || !is_at(fd, &page->at, at, window))
+	if (page->at.place >> 32 != f->number || at < EVENT_HEADER_BYTES || at >= f->end ||
+	    !is_at(fd, &page->at, at, window))
 		at = EVENT_HEADER_BYTES;
 	r = walk_file(fd, f, at, window, page);
 	fd_close(&fd);
@@ -204,7 +213,8 @@ events_read(struct events *ev, struct events_page *page)
 	buf_init(&page->records, EVENTS_PAGE_BYTES + WINDOW_BYTES);
 	begin_page(ev, page);
 	window = mem_alloc(WINDOW_BYTES);
-	while (r == 0 && page->records.n == 0 && choose_file(ev, page->at.serial, after, &f, &end)) {
+	while (r == 0 && page->records.n == 0 &&
+	       choose_file(ev, page->at.serial, after, &f, &end)) {
 		if (f.first > page->at.serial)
 			put_lost(page, f.first);
 		r = read_file(ev, &f, window, page);

@@ -16,10 +16,10 @@
 #include "qmgr/events/events_int.h"
 
 enum {
-	FILES_MAX = 4096,               /* many restarts make many small files */
+	FILES_MAX = 4096, /* many restarts make many small files */
 	FILE_LEAST = 65536,
 	FILE_MOST = 64 * 1024 * 1024,
-	SHARE = 16,                     /* a file is this part of max */
+	SHARE = 16, /* a file is this part of max */
 };
 
 static uint64_t
@@ -36,7 +36,8 @@ static void
 make_room(struct events *ev)
 {
 	pthread_mutex_lock(&ev->lock);
-	while (ev->count > 1 && (ev->count >= FILES_MAX || ev->bytes + file_bytes(ev->max_bytes) > ev->max_bytes)) {
+	while (ev->count > 1 &&
+	       (ev->count >= FILES_MAX || ev->bytes + file_bytes(ev->max_bytes) > ev->max_bytes)) {
 		const struct events_file *f = &ev->files[0];
 		uint64_t from = f->first > ev->cursor.serial ? f->first : ev->cursor.serial;
 
@@ -63,7 +64,8 @@ begin_file(struct events *ev, uint64_t first)
 	h.number = f.number;
 	event_put_header(bytes, &h);
 	events_name(f.number, name);
-	ev->fd = openat(ev->folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	ev->fd = openat(ev->folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+			0600);
 	if (ev->fd < 0)
 		return err_from_errno(errno);
 	r = fd_pwrite_all(ev->fd, bytes, sizeof(bytes), 0);

@@ -8,14 +8,10 @@
 /* this program */
 #include "qmgr/sched/sched_int.h"
 
-enum {
-	BARRIER_MS = 5000,
-	ALONE_CRASHES_MAX = 3,
-	ALONE_ASK_AGAIN_MS = 30000
-};
+enum { BARRIER_MS = 5000, ALONE_CRASHES_MAX = 3, ALONE_ASK_AGAIN_MS = 30000 };
 
 struct suspect {
-	unsigned crashes;               /* alone */
+	unsigned crashes; /* alone */
 };
 
 static enum proc_id
@@ -31,8 +27,10 @@ barrier_over(void *arg)
 {
 	struct courier *c = arg;
 
-	log_warn("%s %u does not say what it still runs; it is killed", proc_info(kind_of(c->pool))->name, c->slot);
-	chan_send(c->s->q->svc->master, MSG_WORKER_KILL, &(struct msg_worker_kill){ .kind = (uint8_t)kind_of(c->pool), .slot = c->slot });
+	log_warn("%s %u does not say what it still runs; it is killed",
+		 proc_info(kind_of(c->pool))->name, c->slot);
+	chan_send(c->s->q->svc->master, MSG_WORKER_KILL,
+		  &(struct msg_worker_kill){ .kind = (uint8_t)kind_of(c->pool), .slot = c->slot });
 	timer_start(&c->barrier, BARRIER_MS);
 }
 
@@ -150,8 +148,11 @@ has_silent(struct sched *s, enum pool pool)
 		is_any = true;
 		if (clock_mono_ms() < s->barrier_until_ms)
 			continue;
-		log_warn("%s %u does not say HELLO; it is killed", proc_info(kind_of(pool))->name, slot);
-		chan_send(s->q->svc->master, MSG_WORKER_KILL, &(struct msg_worker_kill){ .kind = (uint8_t)kind_of(pool), .slot = slot });
+		log_warn("%s %u does not say HELLO; it is killed", proc_info(kind_of(pool))->name,
+			 slot);
+		chan_send(s->q->svc->master, MSG_WORKER_KILL,
+			  &(struct msg_worker_kill){ .kind = (uint8_t)kind_of(pool),
+						     .slot = slot });
 	}
 	return is_any;
 }
@@ -213,7 +214,8 @@ alone_crashed(struct sched *s, uint64_t number, bool was_alone)
 	p->crashes += was_alone;
 	if (p->crashes < ALONE_CRASHES_MAX)
 		return false;
-	log_warn("message %llu crashed a delivery process %u times alone: it is held; `postern queue list state=held` shows it",
+	log_warn("message %llu crashed a delivery process %u times alone: it is held; `postern "
+		 "queue list state=held` shows it",
 		 (unsigned long long)number, p->crashes);
 	mem_free(map64_del(&s->suspects, number));
 	return true;
@@ -244,7 +246,8 @@ alone_gather(struct job *j, uint32_t most)
 		struct entry *e = entry_at(&j->s->entries, id);
 
 		id = e->next;
-		if (e->number != j->number || e->lane != j->lane || (e->extra != NULL && e->extra->has_sender))
+		if (e->number != j->number || e->lane != j->lane ||
+		    (e->extra != NULL && e->extra->has_sender))
 			continue;
 		entry_remove(&j->s->entries, &alone->waiting, e);
 		e->state = ENTRY_JOB;
@@ -270,7 +273,8 @@ alone_want(struct sched *s, enum pool pool)
 		return;
 	alone->is_wanted = true;
 	alone->wanted_ms = clock_mono_ms();
-	chan_send(s->q->svc->master, MSG_WORKER_WANT, &(struct msg_worker_want){ .kind = (uint8_t)kind_of(pool) });
+	chan_send(s->q->svc->master, MSG_WORKER_WANT,
+		  &(struct msg_worker_want){ .kind = (uint8_t)kind_of(pool) });
 }
 
 void

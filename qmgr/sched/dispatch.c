@@ -10,11 +10,11 @@
 #include "qmgr/sched/sched_int.h"
 
 enum {
-	MAILBOX_SESSIONS = 64,          /* of the mailbox process: each may wait for one fsync */
+	MAILBOX_SESSIONS = 64, /* of the mailbox process: each may wait for one fsync */
 	MAILBOX_SESSIONS_PER_LANE = 2,
-	QUICK_MS = 2000,                /* a message that takes longer is a slow one */
-	CLOSING_MAX = 16,               /* sessions being closed to make room */
-	RUN_MAX = 2000                  /* lanes looked at in one turn of the loop */
+	QUICK_MS = 2000,  /* a message that takes longer is a slow one */
+	CLOSING_MAX = 16, /* sessions being closed to make room */
+	RUN_MAX = 2000	  /* lanes looked at in one turn of the loop */
 };
 
 /* --- shares ---------------------------------------------------------------------------------- */
@@ -53,9 +53,11 @@ session_has_room(const struct session *x, uint32_t jobs)
 {
 	uint64_t most = x->lane->limits != NULL ? x->lane->limits->messages_per_connection : 1;
 
-	if (x->stage != STAGE_UP || x->job_count != jobs || x->messages >= most || x->courier->is_alone)
+	if (x->stage != STAGE_UP || x->job_count != jobs || x->messages >= most ||
+	    x->courier->is_alone)
 		return false;
-	return !chan_is_full(x->courier->chan) && (jobs == 0 || clock_mono_ms() - x->busy_since_ms < QUICK_MS);
+	return !chan_is_full(x->courier->chan) &&
+	       (jobs == 0 || clock_mono_ms() - x->busy_since_ms < QUICK_MS);
 }
 
 static void
@@ -69,7 +71,8 @@ session_open(struct lane *l, struct courier *c, enum want counted)
 {
 	struct sched *s = l->s;
 	struct session *x = mem_zalloc(sizeof(*x));
-	struct entry *first = entry_at(&s->entries, l->fresh.head != 0 ? l->fresh.head : l->retry.head);
+	struct entry *first = entry_at(&s->entries,
+				       l->fresh.head != 0 ? l->fresh.head : l->retry.head);
 	struct spool_slot slot = { 0 };
 
 	x->id = ++s->last_session;
@@ -95,8 +98,11 @@ session_open(struct lane *l, struct courier *c, enum want counted)
 	s->stats.sessions_opened++;
 	if (first != NULL && spool_find_number(s->spool, first->number, &slot) < 0)
 		slot.qid = 0;
-	chan_send(c->chan, MSG_SESSION_OPEN, &(struct msg_session_open){ .session = x->id, .site = span_of(l->site),
-		.plan = span_make(l->plan, l->plan_n), .qid = slot.qid });
+	chan_send(c->chan, MSG_SESSION_OPEN,
+		  &(struct msg_session_open){ .session = x->id,
+					      .site = span_of(l->site),
+					      .plan = span_make(l->plan, l->plan_n),
+					      .qid = slot.qid });
 	return x;
 }
 
@@ -128,7 +134,8 @@ session_close(struct session *x)
 	x->stage = STAGE_CLOSING;
 	if (!x->courier->is_alone)
 		x->lane->s->pools[x->lane->pool].closing_count++;
-	chan_send(x->courier->chan, MSG_SESSION_CLOSE, &(struct msg_session_close){ .session = x->id });
+	chan_send(x->courier->chan, MSG_SESSION_CLOSE,
+		  &(struct msg_session_close){ .session = x->id });
 }
 
 void
@@ -164,7 +171,8 @@ session_rest(struct session *x)
 	struct sched *s = x->lane->s;
 	const struct conf_site *limits = x->lane->limits;
 
-	if (x->stage != STAGE_UP || x->job_count > 0 || x->courier->is_alone || !list_is_empty(&x->idle_link))
+	if (x->stage != STAGE_UP || x->job_count > 0 || x->courier->is_alone ||
+	    !list_is_empty(&x->idle_link))
 		return;
 	if (s->is_stopping || limits == NULL || x->messages >= limits->messages_per_connection) {
 		session_close(x);
@@ -172,7 +180,8 @@ session_rest(struct session *x)
 	}
 	/* Nothing is gained by keeping an open mailbox when others may want the room. */
 	if (x->lane->pool == POOL_MAILBOX &&
-	    (share_is_wanted(x->share) || s->pools[POOL_MAILBOX].session_count > MAILBOX_SESSIONS / 2)) {
+	    (share_is_wanted(x->share) ||
+	     s->pools[POOL_MAILBOX].session_count > MAILBOX_SESSIONS / 2)) {
 		session_close(x);
 		return;
 	}
@@ -231,8 +240,9 @@ session_closed(struct session *x)
 	session_free(x);
 	/* It stood, but took nothing: trying again at once would go round in a circle. */
 	if (!was_used)
-		lane_failed(l, 0, SPAN("4.4.2"), SPAN("The connection was closed before the message was taken"), SPAN_NONE,
-			    begun_ms);
+		lane_failed(l, 0, SPAN("4.4.2"),
+			    SPAN("The connection was closed before the message was taken"),
+			    SPAN_NONE, begun_ms);
 	lane_unref(l);
 }
 
@@ -294,7 +304,8 @@ lane_feed(struct lane *l)
 	struct pool_state *p = &l->s->pools[l->pool];
 
 	feed_sessions(l, 0);
-	if (l->session_count >= lane_limit(l) || p->session_count >= dispatch_pool_limit(l->s, l->pool))
+	if (l->session_count >= lane_limit(l) ||
+	    p->session_count >= dispatch_pool_limit(l->s, l->pool))
 		feed_sessions(l, 1);
 	LIST_EACH_SAFE(it, tmp, &l->sessions)
 		session_rest(LIST_ENTRY(it, struct session, in_lane));
@@ -304,8 +315,9 @@ lane_feed(struct lane *l)
 static enum want
 lane_wants(const struct lane *l)
 {
-	if (lane_ready(l) == 0 || !l->is_open || l->plan == NULL || lane_is_suspended(l) || l->no_more_until_ms > clock_mono_ms() ||
-	    l->session_count >= lane_limit(l) || lane_rate_wait_us(l) > 0)
+	if (lane_ready(l) == 0 || !l->is_open || l->plan == NULL || lane_is_suspended(l) ||
+	    l->no_more_until_ms > clock_mono_ms() || l->session_count >= lane_limit(l) ||
+	    lane_rate_wait_us(l) > 0)
 		return WANT_NOTHING;
 	if (!l->is_proven && l->session_count > 0)
 		return WANT_NOTHING;
@@ -316,7 +328,8 @@ lane_wants(const struct lane *l)
 	if (l->session_count == 0)
 		return WANT_FIRST;
 	/* Not more at a time than stand already: a burst that one connection does quickly opens no twenty. */
-	if (l->opening_count >= lane_ready(l) || l->opening_count >= l->session_count - l->opening_count)
+	if (l->opening_count >= lane_ready(l) ||
+	    l->opening_count >= l->session_count - l->opening_count)
 		return WANT_NOTHING;
 	return WANT_MORE;
 }
@@ -386,7 +399,8 @@ richest(struct sched *s, enum pool pool)
 	for (size_t it = 0; map_next(&s->lanes, &it, &name, &value);) {
 		struct lane *l = value;
 
-		if (l->pool == pool && l->session_count >= 2 && (most == NULL || l->session_count > most->session_count))
+		if (l->pool == pool && l->session_count >= 2 &&
+		    (most == NULL || l->session_count > most->session_count))
 			most = l;
 	}
 	if (most == NULL)

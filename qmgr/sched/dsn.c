@@ -15,8 +15,9 @@
 #include "qmgr/sched/report.h"
 
 enum {
-	RCPTS_PER_REPORT = 1000,        /* at most; fewer if their replies are long */
-	ORIGINAL_MAX = 600000,          /* what is enclosed, whatever limits.bounce_size allows: a report is one record */
+	RCPTS_PER_REPORT = 1000, /* at most; fewer if their replies are long */
+	ORIGINAL_MAX =
+		600000, /* what is enclosed, whatever limits.bounce_size allows: a report is one record */
 	ORIGINAL_LEAST = 16384
 };
 
@@ -32,7 +33,8 @@ static struct span
 postmaster(const struct conf *conf, struct arena *a)
 {
 	if (conf->postmaster[0] != '\0')
-		return strchr(conf->postmaster, '@') != NULL ? span_of(conf->postmaster) : SPAN("postmaster");
+		return strchr(conf->postmaster, '@') != NULL ? span_of(conf->postmaster)
+							     : SPAN("postmaster");
 	if (conf->domain_count == 0)
 		return SPAN_NONE;
 	return span_of(arena_printf(a, "postmaster@%s", conf->domain[0].title));
@@ -53,7 +55,8 @@ report_to(struct dsn_job *j)
 {
 	if (j->sender.n > 0)
 		return j->sender;
-	if (j->origin != ORIGIN_REPORT || !has_failure(j) || span_eq(j->env.envid, SPAN(DOUBLE_BOUNCE)))
+	if (j->origin != ORIGIN_REPORT || !has_failure(j) ||
+	    span_eq(j->env.envid, SPAN(DOUBLE_BOUNCE)))
 		return SPAN_NONE;
 	return postmaster(sched_conf(j->s), &j->arena);
 }
@@ -81,8 +84,9 @@ static void
 fill_rcpt(const struct bounce *b, struct dsn_rcpt *out)
 {
 	static const enum dsn_action actions[BOUNCE_KIND_COUNT] = {
-		[BOUNCE_FAILED] = DSN_FAILED,	    [BOUNCE_EXPIRED] = DSN_FAILED,  [BOUNCE_DELAYED] = DSN_DELAYED,
-		[BOUNCE_DELIVERED] = DSN_DELIVERED, [BOUNCE_RELAYED] = DSN_RELAYED, [BOUNCE_EXPANDED] = DSN_EXPANDED,
+		[BOUNCE_FAILED] = DSN_FAILED,	[BOUNCE_EXPIRED] = DSN_FAILED,
+		[BOUNCE_DELAYED] = DSN_DELAYED, [BOUNCE_DELIVERED] = DSN_DELIVERED,
+		[BOUNCE_RELAYED] = DSN_RELAYED, [BOUNCE_EXPANDED] = DSN_EXPANDED,
 	};
 
 	*out = (struct dsn_rcpt){
@@ -110,16 +114,27 @@ original_wanted(const struct dsn_job *j)
 
 /* The next report: as many recipients as fit. The same after a crash, so that its dedupe key means the same. */
 static int
-build(struct dsn_job *j, struct span to, struct span id, struct buf *out, bool *needs_utf8, bool *needs_8bit)
+build(struct dsn_job *j, struct span to, struct span id, struct buf *out, bool *needs_utf8,
+      bool *needs_8bit)
 {
 	const struct conf *conf = sched_conf(j->s);
 	uint32_t left = j->count - j->at, n = left < RCPTS_PER_REPORT ? left : RCPTS_PER_REPORT;
 	struct dsn_rcpt *rcpts = mem_array(n, sizeof(*rcpts));
-	struct dsn_report r = { .hostname = span_of(conf->hostname), .id = id, .date_us = clock_wall_us(), .to = to,
-		.sender = j->sender, .envid = j->env.envid, .arrival_us = j->arrival_ms * 1000, .is_utf8 = j->env.is_smtputf8,
-		.rcpts = rcpts, .rcpt_count = n, .original = buf_span(&j->original), .original_len = j->original_len,
-		.want_full = has_failure(j) && j->env.ret != ENV_RET_HDRS && !j->is_unreadable,
-		.max_bytes = original_wanted(j) };
+	struct dsn_report r = { .hostname = span_of(conf->hostname),
+				.id = id,
+				.date_us = clock_wall_us(),
+				.to = to,
+				.sender = j->sender,
+				.envid = j->env.envid,
+				.arrival_us = j->arrival_ms * 1000,
+				.is_utf8 = j->env.is_smtputf8,
+				.rcpts = rcpts,
+				.rcpt_count = n,
+				.original = buf_span(&j->original),
+				.original_len = j->original_len,
+				.want_full = has_failure(j) && j->env.ret != ENV_RET_HDRS &&
+					     !j->is_unreadable,
+				.max_bytes = original_wanted(j) };
 	int err;
 
 	if (span_eq(r.envid, SPAN(DOUBLE_BOUNCE)))
@@ -160,7 +175,8 @@ dsn_stored(void *arg, int err, uint64_t qid)
 }
 
 static void
-submit(struct dsn_job *j, struct span to, const struct buf *content, bool needs_utf8, bool needs_8bit)
+submit(struct dsn_job *j, struct span to, const struct buf *content, bool needs_utf8,
+       bool needs_8bit)
 {
 	const struct conf *conf = sched_conf(j->s);
 	struct env_rcpt rcpt = { .addr = to };
@@ -176,15 +192,21 @@ submit(struct dsn_job *j, struct span to, const struct buf *content, bool needs_
 	env.envid = j->sender.n == 0 ? SPAN(DOUBLE_BOUNCE) : SPAN_NONE;
 	env.protocol = SPAN("LOCAL");
 	env.dedupe_name = SPAN("report");
-	env.dedupe_key = span_of(arena_printf(&j->arena, "%llu.%u.%u", (unsigned long long)j->number, j->part, j->piece));
+	env.dedupe_key = span_of(arena_printf(&j->arena, "%llu.%u.%u",
+					      (unsigned long long)j->number, j->part, j->piece));
 	buf_init(&out, RECORD_ENVELOPE_MAX);
 	envelope_encode(&out, &env);
 	buf_init(&trace, 1024);
 	date_format(clock_wall_us(), date);
 	buf_printf(&trace, "Received: by %s (Postern);\r\n\t%s\r\n", conf->hostname, date);
 	spool_submit(j->s->spool,
-		     &(struct spool_submission){ .rcpt_count = 1, .envelope = buf_span(&out), .trace = buf_span(&trace), .content = buf_span(content),
-			     .content_flags = (needs_8bit ? CONTENT_8BIT : 0u) | (needs_utf8 ? CONTENT_HEADER_UTF8 : 0u) },
+		     &(struct spool_submission){
+			     .rcpt_count = 1,
+			     .envelope = buf_span(&out),
+			     .trace = buf_span(&trace),
+			     .content = buf_span(content),
+			     .content_flags = (needs_8bit ? CONTENT_8BIT : 0u) |
+					      (needs_utf8 ? CONTENT_HEADER_UTF8 : 0u) },
 		     dsn_stored, j);
 	buf_clear(&trace);
 	buf_clear(&out);
@@ -246,7 +268,8 @@ message_read(void *arg, int err, const struct spool_msg *msg)
 {
 	struct dsn_job *j = arg;
 
-	if (err < 0 || envelope_decode(arena_dup(&j->arena, msg->envelope), &j->arena, &j->env) < 0) {
+	if (err < 0 ||
+	    envelope_decode(arena_dup(&j->arena, msg->envelope), &j->arena, &j->env) < 0) {
 		/* Reported all the same, without the original. */
 		envelope_init(&j->env);
 		j->is_unreadable = true;
@@ -267,8 +290,8 @@ message_read(void *arg, int err, const struct spool_msg *msg)
 /* --- start and end --------------------------------------------------------------------------- */
 
 void
-dsn_start(struct sched *s, const struct store_report *report, void (*done)(void *arg, struct dsn_job *j, int err), void *arg,
-	  struct dsn_job **out)
+dsn_start(struct sched *s, const struct store_report *report,
+	  void (*done)(void *arg, struct dsn_job *j, int err), void *arg, struct dsn_job **out)
 {
 	struct dsn_job *j = mem_zalloc(sizeof(*j));
 

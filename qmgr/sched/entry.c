@@ -171,7 +171,8 @@ entry_set_extra(struct entry_pool *p, struct entry *e, const struct entry_extra 
 	char *at;
 
 	if (from != NULL) {
-		bytes = sizeof(*x) + from->final.n + from->address.n + from->orcpt.n + from->orig.n + from->sender.n;
+		bytes = sizeof(*x) + from->final.n + from->address.n + from->orcpt.n +
+			from->orig.n + from->sender.n;
 		x = mem_alloc(bytes);
 		*x = *from;
 		x->bytes = bytes;

@@ -19,15 +19,15 @@ struct expansion {
 	struct sched *s;
 	struct ask *ask;
 	uint64_t number;
-	uint32_t index;                 /* of the parent */
+	uint32_t index; /* of the parent */
 	struct reading reading;
 	struct arena arena;
-	struct span *addresses;         /* what router gave */
+	struct span *addresses; /* what router gave */
 	uint32_t count;
-	bool has_self;                  /* the parent itself is among them: it goes to its mailbox, too */
+	bool has_self; /* the parent itself is among them: it goes to its mailbox, too */
 	struct row *children;
 	uint32_t child_count;
-	struct map ancestors, known;    /* lower-case addresses; values say nothing */
+	struct map ancestors, known; /* lower-case addresses; values say nothing */
 	bool is_too_deep, is_looping;
 };
 
@@ -83,8 +83,12 @@ parent_ends(struct expansion *x, const struct attempt *attempt)
 static void
 parent_fails(struct expansion *x, const char *why)
 {
-	parent_ends(x, &(struct attempt){ .status = OUTCOME_BOUNCED, .reply = (uint16_t)err_info(E_LOOP)->reply,
-		.esc = span_of(err_info(E_LOOP)->esc), .text = span_of(why), .begun_ms = clock_wall_ms(), .transport = -1 });
+	parent_ends(x, &(struct attempt){ .status = OUTCOME_BOUNCED,
+					  .reply = (uint16_t)err_info(E_LOOP)->reply,
+					  .esc = span_of(err_info(E_LOOP)->esc),
+					  .text = span_of(why),
+					  .begun_ms = clock_wall_ms(),
+					  .transport = -1 });
 }
 
 /* --- after the commit ------------------------------------------------------------------------ */
@@ -208,9 +212,15 @@ put_event(const struct expansion *x)
 {
 	const struct facts *f = &x->ask->facts;
 
-	store_event(x->s->store, &(struct event){ .kind = EVENT_EXPANDED, .at_ms = clock_wall_ms(), .number = f->number,
-		.qid = f->qid, .index_plus_1 = f->index + 1, .attempt = f->attempts, .from = f->sender, .to = f->address,
-		.count = x->child_count + x->has_self });
+	store_event(x->s->store, &(struct event){ .kind = EVENT_EXPANDED,
+						  .at_ms = clock_wall_ms(),
+						  .number = f->number,
+						  .qid = f->qid,
+						  .index_plus_1 = f->index + 1,
+						  .attempt = f->attempts,
+						  .from = f->sender,
+						  .to = f->address,
+						  .count = x->child_count + x->has_self });
 }
 
 static void
@@ -218,10 +228,17 @@ report_expansion(struct expansion *x)
 {
 	const struct facts *f = &x->ask->facts;
 
-	if (!(f->notify & ENV_NOTIFY_SUCCESS) || f->sender.n == 0 || x->child_count + x->has_self < 2)
+	if (!(f->notify & ENV_NOTIFY_SUCCESS) || f->sender.n == 0 ||
+	    x->child_count + x->has_self < 2)
 		return;
-	store_bounce(x->s->store, &(struct bounce){ .number = f->number, .index = f->index, .kind = BOUNCE_EXPANDED,
-		.at_ms = clock_wall_ms(), .address = f->address, .orcpt = f->orcpt, .orig = f->orig, .esc = SPAN("2.0.0") });
+	store_bounce(x->s->store, &(struct bounce){ .number = f->number,
+						    .index = f->index,
+						    .kind = BOUNCE_EXPANDED,
+						    .at_ms = clock_wall_ms(),
+						    .address = f->address,
+						    .orcpt = f->orcpt,
+						    .orig = f->orig,
+						    .esc = SPAN("2.0.0") });
 	reports_add(x->s->reports, f->number);
 }
 
@@ -246,7 +263,8 @@ commit(struct expansion *x)
 	choose_children(x);
 	report_expansion(x);
 	put_event(x);
-	store_expand(x->s->store, x->number, x->index, x->children, x->child_count, !x->has_self, expanded, x);
+	store_expand(x->s->store, x->number, x->index, x->children, x->child_count, !x->has_self,
+		     expanded, x);
 	store_flush(x->s->store);
 }
 
@@ -298,8 +316,11 @@ message_read(void *arg, int err, const struct spool_msg *msg)
 		err = envelope_decode(msg->envelope, &a, &env);
 	if (err != 0) {
 		arena_clear(&a);
-		parent_ends(x, &(struct attempt){ .status = OUTCOME_DEFERRED, .text = SPAN("The stored message cannot be read"),
-			.begun_ms = clock_wall_ms(), .transport = -1, .lane = span_of(x->ask->waiter->name) });
+		parent_ends(x, &(struct attempt){ .status = OUTCOME_DEFERRED,
+						  .text = SPAN("The stored message cannot be read"),
+						  .begun_ms = clock_wall_ms(),
+						  .transport = -1,
+						  .lane = span_of(x->ask->waiter->name) });
 		return;
 	}
 	for (uint32_t i = 0; i < env.rcpt_count; i++) {
@@ -389,8 +410,14 @@ expand_bcc(struct sched *s, const struct spool_msg *msg, const struct envelope *
 	buf_init(&lane, LANE_NAME_MAX);
 	waiter_name(address, &lane);
 	/* Nobody is told when the archive fails: its own log lines say so. */
-	child = (struct row){ .number = msg->number, .state = ROW_READY, .flags = ROW_IN_MEMORY | ROW_CHILD,
-		.due_ms = clock_wall_ms(), .depth = 1, .notify = ENV_NOTIFY_NEVER, .lane = buf_span(&lane), .address = address };
+	child = (struct row){ .number = msg->number,
+			      .state = ROW_READY,
+			      .flags = ROW_IN_MEMORY | ROW_CHILD,
+			      .due_ms = clock_wall_ms(),
+			      .depth = 1,
+			      .notify = ENV_NOTIFY_NEVER,
+			      .lane = buf_span(&lane),
+			      .address = address };
 	store_expand(s->store, msg->number, 0, &child, 1, false, bcc_made, s);
 	buf_clear(&lane);
 }

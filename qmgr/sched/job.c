@@ -16,7 +16,7 @@
 #include "qmgr/sched/sched_int.h"
 
 enum {
-	LOOK_AHEAD = 64,                /* recipients looked through for others of the same message */
+	LOOK_AHEAD = 64, /* recipients looked through for others of the same message */
 	DEFER_RCPTS_MAX = 1000
 };
 
@@ -134,7 +134,8 @@ entry_again(struct job *j, struct entry *e, bool is_suspect)
 void
 job_requeue(struct job *j, bool is_suspect)
 {
-	bool is_hold = is_suspect && j->mail != NULL && alone_crashed(j->s, j->number, j->courier != NULL && j->courier->is_alone);
+	bool is_hold = is_suspect && j->mail != NULL &&
+		       alone_crashed(j->s, j->number, j->courier != NULL && j->courier->is_alone);
 	struct settle *t = is_hold ? settle_new(j->s) : NULL;
 
 	if (is_suspect && !is_hold && j->mail == NULL)
@@ -152,7 +153,8 @@ job_requeue(struct job *j, bool is_suspect)
 			continue;
 		}
 		mail_facts(j->mail, i, e, &f);
-		outcome_hold(t, &f, ROW_HELD, j->lane != NULL ? span_of(j->lane->name) : SPAN(WAITER_NAME_ANY),
+		outcome_hold(t, &f, ROW_HELD,
+			     j->lane != NULL ? span_of(j->lane->name) : SPAN(WAITER_NAME_ANY),
 			     "delivery crashed three times with this message alone");
 		entry_end(j->s, e);
 	}
@@ -177,7 +179,8 @@ job_hold(struct job *j, const char *why)
 			mail_facts(j->mail, i, e, &f);
 		else
 			f.attempts = e->attempts;
-		outcome_hold(t, &f, ROW_CORRUPT, j->lane != NULL ? span_of(j->lane->name) : SPAN(WAITER_NAME_ANY), why);
+		outcome_hold(t, &f, ROW_CORRUPT,
+			     j->lane != NULL ? span_of(j->lane->name) : SPAN(WAITER_NAME_ANY), why);
 		entry_end(j->s, e);
 	}
 	settle_commit(t);
@@ -196,7 +199,8 @@ is_looping(const struct job *j, struct span head)
 		const struct entry *e = job_entry(j, i);
 
 		if (header_has_delivered_to(head, j->mail->env.rcpts[i].addr) ||
-		    (e != NULL && e->extra != NULL && e->extra->final.n > 0 && header_has_delivered_to(head, e->extra->final)))
+		    (e != NULL && e->extra != NULL && e->extra->final.n > 0 &&
+		     header_has_delivered_to(head, e->extra->final)))
 			return true;
 	}
 	return false;
@@ -238,9 +242,16 @@ job_send(struct job *j, const struct spool_msg *msg)
 	j->state = JOB_SENT;
 	j->begun_ms = clock_wall_ms();
 	s->stats.jobs++;
-	chan_send(j->courier->chan, MSG_JOB, &(struct msg_job){ .job = j->id, .session = j->session->id, .qid = msg->qid,
-		.number = msg->number, .content_flags = msg->content_flags, .content_len = msg->content_len,
-		.envelope = buf_span(&env), .trace = msg->trace, .content = is_inline ? msg->content : SPAN_NONE });
+	chan_send(j->courier->chan, MSG_JOB,
+		  &(struct msg_job){ .job = j->id,
+				     .session = j->session->id,
+				     .qid = msg->qid,
+				     .number = msg->number,
+				     .content_flags = msg->content_flags,
+				     .content_len = msg->content_len,
+				     .envelope = buf_span(&env),
+				     .trace = msg->trace,
+				     .content = is_inline ? msg->content : SPAN_NONE });
 	buf_clear(&env);
 	if (is_inline || msg->content_len == 0) {
 		reading_end(&j->reading);
@@ -281,8 +292,12 @@ job_loops(struct job *j)
 {
 	const struct err_info *loop = err_info(E_LOOP);
 
-	job_outcome(j, &(struct attempt){ .status = OUTCOME_BOUNCED, .reply = (uint16_t)loop->reply, .esc = span_of(loop->esc),
-		.text = span_of(loop->text), .begun_ms = clock_wall_ms(), .transport = (int)j->lane->transport });
+	job_outcome(j, &(struct attempt){ .status = OUTCOME_BOUNCED,
+					  .reply = (uint16_t)loop->reply,
+					  .esc = span_of(loop->esc),
+					  .text = span_of(loop->text),
+					  .begun_ms = clock_wall_ms(),
+					  .transport = (int)j->lane->transport });
 }
 
 /* The message cannot be read now: its recipients are rows again and tried in a while. */
@@ -298,13 +313,20 @@ job_read_failed(struct job *j, int err)
 
 			if (e == NULL)
 				continue;
-			store_put(j->s->store, &(struct row){ .number = j->number, .index = j->indexes[i], .state = ROW_READY,
-				.attempts = e->attempts, .due_ms = due_ms, .lane = span_of(j->lane->name),
-				.text = SPAN("The stored message could not be read") });
+			store_put(j->s->store,
+				  &(struct row){
+					  .number = j->number,
+					  .index = j->indexes[i],
+					  .state = ROW_READY,
+					  .attempts = e->attempts,
+					  .due_ms = due_ms,
+					  .lane = span_of(j->lane->name),
+					  .text = SPAN("The stored message could not be read") });
 			lane_row_due(j->lane, due_ms);
 			entry_end(j->s, e);
 		}
-		log_warn("message %llu cannot be read from the spool; tried again later", (unsigned long long)j->number);
+		log_warn("message %llu cannot be read from the spool; tried again later",
+			 (unsigned long long)j->number);
 		job_free(j);
 	} else {
 		job_hold(j, "its stored record is damaged");
@@ -325,8 +347,9 @@ job_read(void *arg, int err, const struct spool_msg *msg)
 		return;
 	}
 	j->qid = msg->qid;
-	if (j->lane->transport == TRANSPORT_MAILDIR && (is_looping(j, msg->trace) ||
-							 (msg->content.p != NULL && is_looping(j, msg->content)))) {
+	if (j->lane->transport == TRANSPORT_MAILDIR &&
+	    (is_looping(j, msg->trace) ||
+	     (msg->content.p != NULL && is_looping(j, msg->content)))) {
 		job_loops(j);
 		return;
 	}
@@ -391,7 +414,8 @@ chunk_read(void *arg, struct spool_reader *r, int err, struct span data)
 	}
 	j->is_head_seen = true;
 	j->credit -= data.n < j->credit ? data.n : j->credit;
-	chan_send(j->courier->chan, MSG_JOB_DATA, &(struct msg_job_data){ .job = j->id, .data = data });
+	chan_send(j->courier->chan, MSG_JOB_DATA,
+		  &(struct msg_job_data){ .job = j->id, .data = data });
 	if (!j->is_in_stream)
 		job_stream(j);
 }
@@ -403,8 +427,10 @@ job_stream(struct job *j)
 	if (j->is_in_stream)
 		return;
 	j->is_in_stream = true;
-	while (j->is_streamed && !j->is_chunk_due && j->credit > 0 && !chan_is_full(j->courier->chan)) {
-		size_t most = j->credit < STREAM_CHUNK_BYTES ? (size_t)j->credit : STREAM_CHUNK_BYTES;
+	while (j->is_streamed && !j->is_chunk_due && j->credit > 0 &&
+	       !chan_is_full(j->courier->chan)) {
+		size_t most = j->credit < STREAM_CHUNK_BYTES ? (size_t)j->credit
+							     : STREAM_CHUNK_BYTES;
 
 		j->is_chunk_due = true;
 		spool_reader_next(j->reading.reader, most, chunk_read, j);
@@ -459,10 +485,16 @@ deferral_read(void *arg, int err, const struct spool_msg *msg)
 	if (err < 0)
 		job_read_failed(j, err);
 	else
-		job_outcome(j, &(struct attempt){ .status = OUTCOME_DEFERRED, .reply = l->reply, .esc = span_of(l->esc),
-			.text = span_of(l->text), .relay = span_of(l->relay), .begun_ms = j->begun_ms,
-			.transport = (int)l->transport, .is_put_off = !d->is_attempt, .due_ms = d->due_ms,
-			.lane = span_of(l->name) });
+		job_outcome(j, &(struct attempt){ .status = OUTCOME_DEFERRED,
+						  .reply = l->reply,
+						  .esc = span_of(l->esc),
+						  .text = span_of(l->text),
+						  .relay = span_of(l->relay),
+						  .begun_ms = j->begun_ms,
+						  .transport = (int)l->transport,
+						  .is_put_off = !d->is_attempt,
+						  .due_ms = d->due_ms,
+						  .lane = span_of(l->name) });
 	mem_free(d);
 }
 

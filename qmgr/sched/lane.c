@@ -12,9 +12,9 @@
 #include "qmgr/sched/sched_int.h"
 
 enum {
-	IDLE_KEEP_MS = 10000,           /* an idle structure is kept so long */
+	IDLE_KEEP_MS = 10000, /* an idle structure is kept so long */
 	SUSPENDED_KEEP_MS = 60000,
-	REFILL_ROWS = 50                /* rows of a healthy lane that are loaded ahead */
+	REFILL_ROWS = 50 /* rows of a healthy lane that are loaded ahead */
 };
 
 static void lane_wake(void *arg);
@@ -93,7 +93,8 @@ lane_free(struct lane *l)
 static bool
 lane_is_idle(const struct lane *l)
 {
-	return l->refs == 0 && list_is_empty(&l->sessions) && !l->is_opening && !l->is_loading && !l->is_sweeping;
+	return l->refs == 0 && list_is_empty(&l->sessions) && !l->is_opening && !l->is_loading &&
+	       !l->is_sweeping;
 }
 
 void
@@ -109,8 +110,11 @@ lane_check_idle(struct lane *l)
 struct store_lane
 lane_record(const struct lane *l)
 {
-	return (struct store_lane){ .name = span_of(l->name), .failures = l->failures, .esc = span_of(l->esc),
-				    .text = span_of(l->text), .reply = l->reply };
+	return (struct store_lane){ .name = span_of(l->name),
+				    .failures = l->failures,
+				    .esc = span_of(l->esc),
+				    .text = span_of(l->text),
+				    .reply = l->reply };
 }
 
 static void
@@ -120,7 +124,8 @@ lane_drop(struct lane *l)
 
 	store_lane_rest(l->s->store, &record, l->not_before_ms, false);
 	if (l->next_row_ms != NEVER)
-		sched_due_at(l->s, l->next_row_ms > l->not_before_ms ? l->next_row_ms : l->not_before_ms);
+		sched_due_at(l->s,
+			     l->next_row_ms > l->not_before_ms ? l->next_row_ms : l->not_before_ms);
 	lane_free(l);
 }
 
@@ -251,10 +256,19 @@ put_event(const struct lane *l, const struct entry *e)
 {
 	struct spool_slot slot;
 
-	store_event(l->s->store, &(struct event){ .kind = EVENT_DEFERRED, .at_ms = clock_wall_ms(), .number = e->number,
-		.qid = spool_find_number(l->s->spool, e->number, &slot) == 0 ? slot.qid : 0, .index_plus_1 = e->index + 1,
-		.attempt = e->attempts + 1u, .reply = l->reply, .esc = span_of(l->esc), .text = span_of(l->text),
-		.relay = span_of(l->relay) });
+	store_event(l->s->store,
+		    &(struct event){ .kind = EVENT_DEFERRED,
+				     .at_ms = clock_wall_ms(),
+				     .number = e->number,
+				     .qid = spool_find_number(l->s->spool, e->number, &slot) == 0
+						    ? slot.qid
+						    : 0,
+				     .index_plus_1 = e->index + 1,
+				     .attempt = e->attempts + 1u,
+				     .reply = l->reply,
+				     .esc = span_of(l->esc),
+				     .text = span_of(l->text),
+				     .relay = span_of(l->relay) });
 }
 
 void
@@ -268,12 +282,19 @@ lane_entry_to_row(struct lane *l, struct entry *e, bool is_attempt, uint64_t due
 	} else {
 		if (is_attempt && store_wants_events(s->store))
 			put_event(l, e);
-		store_put(s->store, &(struct row){ .number = e->number, .index = e->index, .state = ROW_READY,
-			.flags = e->flags & ENTRY_WARNED ? ROW_WARNED : 0u, .attempts = e->attempts + is_attempt,
-			.due_ms = due_ms, .last_ms = is_attempt ? clock_wall_ms() : 0, .lane = span_of(l->name),
-			.reply = is_attempt ? l->reply : 0, .esc = is_attempt ? span_of(l->esc) : SPAN_NONE,
-			.text = is_attempt ? span_of(l->text) : SPAN_NONE,
-			.relay = is_attempt ? span_of(l->relay) : SPAN_NONE });
+		store_put(s->store,
+			  &(struct row){ .number = e->number,
+					 .index = e->index,
+					 .state = ROW_READY,
+					 .flags = e->flags & ENTRY_WARNED ? ROW_WARNED : 0u,
+					 .attempts = e->attempts + is_attempt,
+					 .due_ms = due_ms,
+					 .last_ms = is_attempt ? clock_wall_ms() : 0,
+					 .lane = span_of(l->name),
+					 .reply = is_attempt ? l->reply : 0,
+					 .esc = is_attempt ? span_of(l->esc) : SPAN_NONE,
+					 .text = is_attempt ? span_of(l->text) : SPAN_NONE,
+					 .relay = is_attempt ? span_of(l->relay) : SPAN_NONE });
 	}
 	lane_row_due(l, due_ms);
 	entry_free(&s->entries, e);
@@ -325,7 +346,8 @@ lane_row_due(struct lane *l, uint64_t due_ms)
 }
 
 static void
-rows_loaded(void *arg, struct span name, const struct row *rows, uint32_t count, uint64_t next_due_ms)
+rows_loaded(void *arg, struct span name, const struct row *rows, uint32_t count,
+	    uint64_t next_due_ms)
 {
 	struct lane *l = arg;
 
@@ -361,13 +383,15 @@ lane_refill(struct lane *l)
 	uint64_t now = clock_wall_ms();
 	uint32_t wanted;
 
-	if (!l->is_open || l->is_loading || lane_is_suspended(l) || s->is_stopping || sched_row_wait(s, l->next_row_ms, now) > 0)
+	if (!l->is_open || l->is_loading || lane_is_suspended(l) || s->is_stopping ||
+	    sched_row_wait(s, l->next_row_ms, now) > 0)
 		return;
 	if ((wanted = rows_wanted(l)) == 0)
 		return;
 	l->is_loading = true;
 	list_remove(&l->idle_link);
-	store_load_lane(s->store, span_of(l->name), l->next_row_ms > now ? l->next_row_ms : now, wanted, rows_loaded, l);
+	store_load_lane(s->store, span_of(l->name), l->next_row_ms > now ? l->next_row_ms : now,
+			wanted, rows_loaded, l);
 }
 
 /* --- time ------------------------------------------------------------------------------------ */

@@ -10,7 +10,7 @@
 /* this program */
 #include "qmgr/sched/sched_int.h"
 
-enum { BURST_US = 1000000 };    /* so much may go at once after a pause */
+enum { BURST_US = 1000000 }; /* so much may go at once after a pause */
 
 /* "*.google.com": * at the front stands for anything. */
 static bool
@@ -48,7 +48,8 @@ limit_find(const struct sched *s, struct span name, struct span host)
 	for (size_t i = 0; i < conf->site_count; i++) {
 		const struct conf_site *site = &conf->site[i];
 
-		if (!is_default(site) && (span_ieq(span_of(site->title), name) || site_has_host(site, host)))
+		if (!is_default(site) &&
+		    (span_ieq(span_of(site->title), name) || site_has_host(site, host)))
 			return site;
 		if (is_default(site))
 			found = site;
@@ -59,7 +60,8 @@ limit_find(const struct sched *s, struct span name, struct span host)
 void
 lane_set_limits(struct lane *l, const struct plan *plan)
 {
-	l->limits = limit_find(l->s, span_of(l->site), plan->host_count > 0 ? plan->hosts[0].name : SPAN_NONE);
+	l->limits = limit_find(l->s, span_of(l->site),
+			       plan->host_count > 0 ? plan->hosts[0].name : SPAN_NONE);
 }
 
 /* The configuration is another one: no lane may point into the old. */

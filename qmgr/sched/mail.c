@@ -75,7 +75,8 @@ facts_of_row(const struct row *row, struct facts *out)
 		.arrival_ms = row->arrival_ms,
 		.index = row->index,
 		.attempts = row->attempts,
-		.flags = ENTRY_HAS_ROW | ENTRY_IS_RETRY | (row->flags & ROW_WARNED ? ENTRY_WARNED : 0),
+		.flags = ENTRY_HAS_ROW | ENTRY_IS_RETRY |
+			 (row->flags & ROW_WARNED ? ENTRY_WARNED : 0),
 		.address = row->address,
 		.orcpt = row->orcpt,
 		.orig = row->orig,
@@ -94,7 +95,8 @@ facts_of_row(const struct row *row, struct facts *out)
 }
 
 void
-facts_of_msg(const struct spool_msg *msg, const struct envelope *env, const struct env_rcpt *rcpt, struct facts *out)
+facts_of_msg(const struct spool_msg *msg, const struct envelope *env, const struct env_rcpt *rcpt,
+	     struct facts *out)
 {
 	*out = (struct facts){
 		.number = msg->number,
@@ -116,7 +118,8 @@ facts_of_msg(const struct spool_msg *msg, const struct envelope *env, const stru
 
 /* A child's facts stand in its entry; what is nowhere (the entry of a job of our predecessor) stays empty. */
 static struct env_rcpt
-rcpt_of(struct sched *s, const struct spool_msg *msg, const struct envelope *all, uint32_t index, struct envelope *own)
+rcpt_of(struct sched *s, const struct spool_msg *msg, const struct envelope *all, uint32_t index,
+	struct envelope *own)
 {
 	const struct entry *e;
 
@@ -127,15 +130,21 @@ rcpt_of(struct sched *s, const struct spool_msg *msg, const struct envelope *all
 		return (struct env_rcpt){ .index = index };
 	if (e->extra->has_sender)
 		own->sender = e->extra->sender;
-	return (struct env_rcpt){ .index = index, .notify = e->extra->notify, .addr = e->extra->address,
-				  .orcpt = e->extra->orcpt, .orig = e->extra->orig };
+	return (struct env_rcpt){ .index = index,
+				  .notify = e->extra->notify,
+				  .addr = e->extra->address,
+				  .orcpt = e->extra->orcpt,
+				  .orig = e->extra->orig };
 }
 
 static struct env_rcpt
 rcpt_copy(struct arena *a, const struct env_rcpt *r)
 {
-	return (struct env_rcpt){ .index = r->index, .notify = r->notify, .addr = arena_dup(a, r->addr),
-				  .orcpt = arena_dup(a, r->orcpt), .orig = arena_dup(a, r->orig) };
+	return (struct env_rcpt){ .index = r->index,
+				  .notify = r->notify,
+				  .addr = arena_dup(a, r->addr),
+				  .orcpt = arena_dup(a, r->orcpt),
+				  .orig = arena_dup(a, r->orig) };
 }
 
 static void
@@ -154,7 +163,8 @@ env_copy(struct arena *a, const struct envelope *from, struct envelope *out)
 }
 
 static int
-take_envelope(struct mail *m, struct sched *s, const struct spool_msg *msg, const uint32_t *indexes, uint32_t count)
+take_envelope(struct mail *m, struct sched *s, const struct spool_msg *msg, const uint32_t *indexes,
+	      uint32_t count)
 {
 	struct envelope all, own;
 	struct arena a;
@@ -177,7 +187,8 @@ take_envelope(struct mail *m, struct sched *s, const struct spool_msg *msg, cons
 }
 
 int
-mail_new(struct sched *s, const struct spool_msg *msg, const uint32_t *indexes, uint32_t count, struct mail **out)
+mail_new(struct sched *s, const struct spool_msg *msg, const uint32_t *indexes, uint32_t count,
+	 struct mail **out)
 {
 	struct mail *m = mem_zalloc(sizeof(*m));
 	int r;

@@ -35,7 +35,8 @@ due_of(const struct conf *conf, const struct facts *f, const struct attempt *a, 
 
 	if (a->due_ms != 0)
 		return a->due_ms;
-	due = now + sched_jitter(outcome_retry_ms(conf, f->attempts + 1), (unsigned)conf->retry.jitter);
+	due = now +
+	      sched_jitter(outcome_retry_ms(conf, f->attempts + 1), (unsigned)conf->retry.jitter);
 	return expiry > now && due > expiry ? expiry : due;
 }
 
@@ -98,10 +99,12 @@ settled(void *arg)
 	for (uint32_t i = 0; i < t->report_count; i++)
 		reports_add(s->reports, t->reports[i]);
 	for (uint32_t i = 0; i < t->finished_count; i++)
-		finish_check(s, t->finished[i].number, t->finished[i].qid, t->finished[i].is_certain);
+		finish_check(s, t->finished[i].number, t->finished[i].qid,
+			     t->finished[i].is_certain);
 	if (t->adopted != NULL) {
 		for (uint32_t i = 0; i < t->adopted->count; i++)
-			map64_del(&s->adopted, sched_key(t->adopted->number, t->adopted->indexes[i]));
+			map64_del(&s->adopted,
+				  sched_key(t->adopted->number, t->adopted->indexes[i]));
 		job_free(t->adopted);
 	}
 	s->settling--;
@@ -129,7 +132,8 @@ settle_finished(struct settle *t, const struct facts *f, bool has_report)
 		t->finished_cap = t->finished_cap > 0 ? t->finished_cap * 2 : 1;
 		t->finished = mem_grow(t->finished, t->finished_cap, sizeof(*t->finished));
 	}
-	t->finished[t->finished_count++] = (struct finished){ f->number, f->qid, f->is_single && !has_report };
+	t->finished[t->finished_count++] = (struct finished){ f->number, f->qid,
+							      f->is_single && !has_report };
 }
 
 /* --- the event -------------------------------------------------------------------------------- */
@@ -144,12 +148,27 @@ put_event(struct settle *t, enum event_kind kind, const struct facts *f, const s
 
 	if (!store_wants_events(t->s->store))
 		return;
-	store_event(t->s->store, &(struct event){ .kind = kind, .at_ms = now, .number = f->number, .qid = f->qid,
-		.index_plus_1 = f->index + 1, .attempt = f->attempts + !a->is_uncounted, .reply = a->reply,
-		.delay_ms = now > f->arrival_ms ? now - f->arrival_ms : 0, .from = f->sender, .to = f->address,
-		.orig = f->orig.n > 0 && !span_eq(f->orig, f->address) ? f->orig : SPAN_NONE, .relay = a->relay,
-		.transport = a->transport >= 0 ? span_of(transports[a->transport]) : SPAN_NONE, .esc = a->esc, .text = a->text,
-		.tls = a->tls, .sid = f->sid });
+	store_event(t->s->store,
+		    &(struct event){
+			    .kind = kind,
+			    .at_ms = now,
+			    .number = f->number,
+			    .qid = f->qid,
+			    .index_plus_1 = f->index + 1,
+			    .attempt = f->attempts + !a->is_uncounted,
+			    .reply = a->reply,
+			    .delay_ms = now > f->arrival_ms ? now - f->arrival_ms : 0,
+			    .from = f->sender,
+			    .to = f->address,
+			    .orig = f->orig.n > 0 && !span_eq(f->orig, f->address) ? f->orig
+										   : SPAN_NONE,
+			    .relay = a->relay,
+			    .transport = a->transport >= 0 ? span_of(transports[a->transport])
+							   : SPAN_NONE,
+			    .esc = a->esc,
+			    .text = a->text,
+			    .tls = a->tls,
+			    .sid = f->sid });
 }
 
 /* --- the line of the log ----------------------------------------------------------------------- */
@@ -188,14 +207,24 @@ put_line(struct settle *t, const char *name, const struct facts *f, const struct
 /* --- reports: who is told what                                            RFC 3461 5.2 ---------- */
 
 static void
-put_bounce(struct settle *t, const struct facts *f, const struct attempt *a, enum bounce_kind kind, uint64_t until_ms)
+put_bounce(struct settle *t, const struct facts *f, const struct attempt *a, enum bounce_kind kind,
+	   uint64_t until_ms)
 {
 	struct sched *s = t->s;
 
-	store_bounce(s->store, &(struct bounce){ .number = f->number, .index = f->index, .kind = kind, .reply = a->reply,
-		.at_ms = a->begun_ms, .until_ms = until_ms, .address = f->address, .orcpt = f->orcpt, .orig = f->orig,
-		.esc = a->esc, .text = span_sub(a->text, 0, STORE_TEXT_MAX), .relay = a->relay,
-		.is_done = kind != BOUNCE_DELAYED });
+	store_bounce(s->store, &(struct bounce){ .number = f->number,
+						 .index = f->index,
+						 .kind = kind,
+						 .reply = a->reply,
+						 .at_ms = a->begun_ms,
+						 .until_ms = until_ms,
+						 .address = f->address,
+						 .orcpt = f->orcpt,
+						 .orig = f->orig,
+						 .esc = a->esc,
+						 .text = span_sub(a->text, 0, STORE_TEXT_MAX),
+						 .relay = a->relay,
+						 .is_done = kind != BOUNCE_DELAYED });
 	put_number(&t->reports, &t->report_count, &t->report_cap, f->number);
 }
 
@@ -276,12 +305,22 @@ row_is_due(struct sched *s, struct span lane, uint64_t due_ms)
 }
 
 static void
-put_row(struct settle *t, const struct facts *f, const struct attempt *a, enum row_state state, uint32_t flags, uint64_t due_ms)
+put_row(struct settle *t, const struct facts *f, const struct attempt *a, enum row_state state,
+	uint32_t flags, uint64_t due_ms)
 {
-	store_put(t->s->store, &(struct row){ .number = f->number, .index = f->index, .state = state, .flags = flags,
-		.attempts = f->attempts + !a->is_uncounted, .due_ms = due_ms, .last_ms = a->is_uncounted ? f->last_ms : a->begun_ms,
-		.reply = a->reply, .lane = a->lane.n > 0 ? a->lane : SPAN(WAITER_NAME_ANY), .esc = a->esc,
-		.text = span_sub(a->text, 0, STORE_TEXT_MAX), .relay = a->relay });
+	store_put(t->s->store,
+		  &(struct row){ .number = f->number,
+				 .index = f->index,
+				 .state = state,
+				 .flags = flags,
+				 .attempts = f->attempts + !a->is_uncounted,
+				 .due_ms = due_ms,
+				 .last_ms = a->is_uncounted ? f->last_ms : a->begun_ms,
+				 .reply = a->reply,
+				 .lane = a->lane.n > 0 ? a->lane : SPAN(WAITER_NAME_ANY),
+				 .esc = a->esc,
+				 .text = span_sub(a->text, 0, STORE_TEXT_MAX),
+				 .relay = a->relay });
 	if (state == ROW_READY)
 		row_is_due(t->s, a->lane.n > 0 ? a->lane : SPAN(WAITER_NAME_ANY), due_ms);
 }
@@ -294,7 +333,8 @@ deferred(struct settle *t, const struct facts *f, const struct attempt *a)
 	uint32_t flags = f->flags & ENTRY_WARNED ? ROW_WARNED : 0;
 
 	put_event(t, EVENT_DEFERRED, f, a);
-	if (conf->retry.warn_after > 0 && flags == 0 && now >= f->arrival_ms + conf->retry.warn_after && wants_delay(f)) {
+	if (conf->retry.warn_after > 0 && flags == 0 &&
+	    now >= f->arrival_ms + conf->retry.warn_after && wants_delay(f)) {
 		put_bounce(t, f, a, BOUNCE_DELAYED, expiry_of(conf, f));
 		flags = ROW_WARNED;
 	}
@@ -332,10 +372,15 @@ outcome_apply(struct settle *t, const struct facts *f, const struct attempt *a)
 }
 
 void
-outcome_hold(struct settle *t, const struct facts *f, enum row_state state, struct span lane, const char *why)
+outcome_hold(struct settle *t, const struct facts *f, enum row_state state, struct span lane,
+	     const char *why)
 {
-	struct attempt a = { .status = OUTCOME_DEFERRED, .text = span_of(why), .begun_ms = clock_wall_ms(), .transport = -1,
-			     .is_uncounted = true, .lane = lane };
+	struct attempt a = { .status = OUTCOME_DEFERRED,
+			     .text = span_of(why),
+			     .begun_ms = clock_wall_ms(),
+			     .transport = -1,
+			     .is_uncounted = true,
+			     .lane = lane };
 
 	put_event(t, EVENT_HELD, f, &a);
 	put_row(t, f, &a, state, f->flags & ENTRY_WARNED ? ROW_WARNED : 0, a.begun_ms);

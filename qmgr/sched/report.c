@@ -8,12 +8,13 @@
 #include "qmgr/sched/report.h"
 
 enum {
-	REPORTS_MAX = 20000,            /* messages known here; the others stay in queue.db until there is room */
+	REPORTS_MAX =
+		20000, /* messages known here; the others stay in queue.db until there is room */
 	AT_A_TIME = 8,
 	PAGE = 500,
 	POLL_MS = 60000,
-	WAIT_MS = 60000,                /* for recipients in flight, doubled with each report of the message */
-	ROWS_MAX = 1000,                /* more are not looked at one by one */
+	WAIT_MS = 60000, /* for recipients in flight, doubled with each report of the message */
+	ROWS_MAX = 1000, /* more are not looked at one by one */
 	AGAIN_MS = 5000
 };
 
@@ -22,14 +23,14 @@ struct report {
 	uint64_t number, qid;
 	bool is_asking, is_changed, is_due;
 	struct dsn_job *job;
-	struct store_report found;      /* numbers only: what the store said last */
+	struct store_report found; /* numbers only: what the store said last */
 	struct list due_link;
 	struct timer timer;
 };
 
 struct reports {
 	struct sched *s;
-	struct map64 all;               /* number -> struct report */
+	struct map64 all; /* number -> struct report */
 	struct list due;
 	uint32_t building;
 	uint64_t polled_number;
@@ -104,7 +105,9 @@ report_is_due(struct report *p)
 static void
 report_waits(struct report *p)
 {
-	uint64_t now = clock_wall_ms(), due = p->found.first_ms + ((uint64_t)WAIT_MS << (p->found.part < 6 ? p->found.part : 6));
+	uint64_t now = clock_wall_ms(),
+		 due = p->found.first_ms +
+		       ((uint64_t)WAIT_MS << (p->found.part < 6 ? p->found.part : 6));
 
 	/* A clock that was set back makes nobody wait for longer than was meant. */
 	if (due <= now || due - now > (uint64_t)WAIT_MS << 6)

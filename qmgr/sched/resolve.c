@@ -17,13 +17,16 @@ ask_send(struct sched *s, struct ask *a)
 	if (s->router == NULL)
 		return;
 	a->sent_ms = clock_mono_ms();
-	chan_send(s->router, MSG_RESOLVE, &(struct msg_resolve){ .req = a->req, .address = a->facts.address,
-		.sender = a->facts.sender, .skip_aliases = a->skip_aliases });
+	chan_send(s->router, MSG_RESOLVE,
+		  &(struct msg_resolve){ .req = a->req,
+					 .address = a->facts.address,
+					 .sender = a->facts.sender,
+					 .skip_aliases = a->skip_aliases });
 }
 
 void
-ask_new(struct waiter *w, struct entry *e, const struct facts *f, struct lane *from, struct waiter *from_waiter,
-	bool skip_aliases)
+ask_new(struct waiter *w, struct entry *e, const struct facts *f, struct lane *from,
+	struct waiter *from_waiter, bool skip_aliases)
 {
 	struct sched *s = w->s;
 	struct ask *a = mem_zalloc(sizeof(*a));
@@ -79,8 +82,8 @@ ask_end(struct sched *s, struct ask *a)
 }
 
 void
-resolve_entry(struct sched *s, struct entry *e, const struct facts *f, struct lane *from, struct waiter *from_waiter,
-	      bool skip_aliases)
+resolve_entry(struct sched *s, struct entry *e, const struct facts *f, struct lane *from,
+	      struct waiter *from_waiter, bool skip_aliases)
 {
 	struct waiter *w = waiter_of(s, f->address);
 
@@ -142,10 +145,19 @@ move_row(struct sched *s, const struct ask *a, const struct entry *e, const stru
 
 	if (!(e->flags & ENTRY_HAS_ROW) || a->from == to)
 		return;
-	store_put(s->store, &(struct row){ .number = e->number, .index = e->index, .state = ROW_READY,
-		.flags = ROW_IN_MEMORY | (e->flags & ENTRY_WARNED ? ROW_WARNED : 0u), .attempts = e->attempts,
-		.due_ms = clock_wall_ms(), .last_ms = f->last_ms, .lane = span_of(to->name), .reply = f->reply,
-		.esc = f->esc, .text = f->text, .relay = f->relay });
+	store_put(s->store, &(struct row){ .number = e->number,
+					   .index = e->index,
+					   .state = ROW_READY,
+					   .flags = ROW_IN_MEMORY |
+						    (e->flags & ENTRY_WARNED ? ROW_WARNED : 0u),
+					   .attempts = e->attempts,
+					   .due_ms = clock_wall_ms(),
+					   .last_ms = f->last_ms,
+					   .lane = span_of(to->name),
+					   .reply = f->reply,
+					   .esc = f->esc,
+					   .text = f->text,
+					   .relay = f->relay });
 }
 
 /* Each mailbox is a lane of its own, whatever router calls its site: its plan holds the path. */
@@ -186,7 +198,8 @@ answer_negative(struct sched *s, struct ask *a, struct entry *e, const struct ms
 	if (m->action == ROUTE_REJECT && a->skip_aliases) {
 		attempt.reply = (uint16_t)err_info(E_LOOP)->reply;
 		attempt.esc = span_of(err_info(E_LOOP)->esc);
-		attempt.text = SPAN("The alias leads back to itself, and there is no mailbox of this name");
+		attempt.text = SPAN(
+			"The alias leads back to itself, and there is no mailbox of this name");
 	}
 	outcome_of_answer(s, a, e, &attempt);
 }
@@ -230,9 +243,13 @@ answer_take(struct sched *s, struct ask *a, struct entry *e, const struct msg_re
 		expand_start(s, a, m->expansion);
 		break;
 	case ROUTE_DISCARD:
-		outcome_of_answer(s, a, e, &(struct attempt){ .status = OUTCOME_DELIVERED, .is_discarded = true,
-			.esc = SPAN("2.0.0"), .text = SPAN("discarded, as configured"), .begun_ms = clock_wall_ms(),
-			.transport = -1 });
+		outcome_of_answer(s, a, e,
+				  &(struct attempt){ .status = OUTCOME_DELIVERED,
+						     .is_discarded = true,
+						     .esc = SPAN("2.0.0"),
+						     .text = SPAN("discarded, as configured"),
+						     .begun_ms = clock_wall_ms(),
+						     .transport = -1 });
 		break;
 	case ROUTE_REJECT:
 	case ROUTE_TEMPFAIL:

@@ -31,8 +31,9 @@ attempt_of(const struct job *j, const struct msg_result *m, const struct outcome
 		.connect_ms = m->connect_ms,
 		.transmit_ms = m->transmit_ms,
 		.begun_ms = j->begun_ms,
-		.transport = j->lane != NULL ? (int)j->lane->transport : j->courier->pool == POOL_MAILBOX ? TRANSPORT_MAILDIR
-												      : TRANSPORT_SMTP,
+		.transport = j->lane != NULL			? (int)j->lane->transport
+			     : j->courier->pool == POOL_MAILBOX ? TRANSPORT_MAILDIR
+								: TRANSPORT_SMTP,
 		.lane = j->lane != NULL ? span_of(j->lane->name) : SPAN(WAITER_NAME_ANY),
 	};
 }
@@ -62,7 +63,8 @@ not_tried(struct sched *s, struct entry *e)
 }
 
 static void
-take_outcome(struct job *j, const struct msg_result *m, const struct outcome *o, uint32_t i, struct settle *t)
+take_outcome(struct job *j, const struct msg_result *m, const struct outcome *o, uint32_t i,
+	     struct settle *t)
 {
 	struct sched *s = j->s;
 	struct entry *e = entry_find(&s->entries, j->number, j->indexes[i]);
@@ -143,7 +145,8 @@ job_settle(struct job *j, struct courier *c, const struct msg_result *m)
 	t->ack_slot = c->slot;
 	t->ack_pool = c->pool;
 	if (take_outcomes(j, m, t) < 0)
-		log_warn("%s gave a result that cannot be read", c->pool == POOL_MAILBOX ? "mailbox" : "delivery");
+		log_warn("%s gave a result that cannot be read",
+			 c->pool == POOL_MAILBOX ? "mailbox" : "delivery");
 	if (x == NULL) {
 		/* Its recipients stay known as adopted until the result is durable. */
 		t->adopted = j;
@@ -264,7 +267,8 @@ adopted_read(void *arg, int err, const struct spool_msg *msg)
 	if (err == E_NOTFOUND)
 		ack(c, j->id);
 	else
-		log_warn("message %llu cannot be read; its result is taken at the next start", (unsigned long long)j->number);
+		log_warn("message %llu cannot be read; its result is taken at the next start",
+			 (unsigned long long)j->number);
 	job_requeue(j, false);
 }
 
@@ -275,7 +279,8 @@ take_adopted(struct job *j, struct courier *c, const struct msg_result *m)
 	char *outcomes = mem_dup_span(m->outcomes);
 
 	if (m->is_session_up)
-		chan_send(c->chan, MSG_SESSION_CLOSE, &(struct msg_session_close){ .session = m->session });
+		chan_send(c->chan, MSG_SESSION_CLOSE,
+			  &(struct msg_session_close){ .session = m->session });
 	j->result = mem_zalloc(sizeof(*j->result));
 	*j->result = *m;
 	j->result->outcomes = span_make(outcomes, m->outcomes.n);
@@ -290,7 +295,8 @@ job_result(struct sched *s, struct courier *c, const struct msg_result *m)
 
 	if (j == NULL)
 		j = adopt_result(s, c, m);
-	if (j->courier != c || j->is_settled || j->result != NULL || (j->session != NULL && j->mail == NULL)) {
+	if (j->courier != c || j->is_settled || j->result != NULL ||
+	    (j->session != NULL && j->mail == NULL)) {
 		log_warn("a result for a job that has one, or that was not given: ignored");
 		return;
 	}

@@ -12,9 +12,9 @@
 
 enum {
 	TICK_MS = 1000,
-	DUE_LANES = 64,                 /* taken from the store at a time */
-	WANTING_MAX = 256,              /* lanes that wait for a session: more are not fetched */
-	ASK_AGE_MAX_MS = 150000         /* router has timeouts of its own; this is for one that hangs */
+	DUE_LANES = 64,		/* taken from the store at a time */
+	WANTING_MAX = 256,	/* lanes that wait for a session: more are not fetched */
+	ASK_AGE_MAX_MS = 150000 /* router has timeouts of its own; this is for one that hangs */
 };
 
 /* --- small things ---------------------------------------------------------------------------- */
@@ -163,9 +163,13 @@ drop_old_asks(struct sched *s)
 		if (a->sent_ms == 0 || now - a->sent_ms < ASK_AGE_MAX_MS)
 			break;
 		log_warn("router does not answer about %.*s", SPAN_ARG(a->facts.address));
-		resolve_answer(s, &(struct msg_resolved){ .req = a->req, .action = ROUTE_TEMPFAIL, .reply = 451,
-			.esc = SPAN("4.3.0"), .text = SPAN("router did not answer") });
-		if (!list_is_empty(&s->ask_list) && LIST_ENTRY(s->ask_list.next, struct ask, link) == a)
+		resolve_answer(s, &(struct msg_resolved){ .req = a->req,
+							  .action = ROUTE_TEMPFAIL,
+							  .reply = 451,
+							  .esc = SPAN("4.3.0"),
+							  .text = SPAN("router did not answer") });
+		if (!list_is_empty(&s->ask_list) &&
+		    LIST_ENTRY(s->ask_list.next, struct ask, link) == a)
 			break;
 	}
 }
@@ -209,13 +213,17 @@ stop_over(void *arg)
 	if (s->is_stopped)
 		return;
 	s->is_stopped = true;
-	log_warn("%zu jobs still ran when the time to stop was over; their recipients are tried again after the start", s->jobs.count);
+	log_warn("%zu jobs still ran when the time to stop was over; their recipients are tried "
+		 "again after the start",
+		 s->jobs.count);
 	qmgr_stopped(s->q);
 }
 
 /* --- start and end --------------------------------------------------------------------------- */
 
-const struct spool_ops sched_spool_ops = { .on_message = sched_on_message, .is_full = is_full, .give_rows = sched_give_rows };
+const struct spool_ops sched_spool_ops = { .on_message = sched_on_message,
+					   .is_full = is_full,
+					   .give_rows = sched_give_rows };
 
 struct sched *
 sched_new(struct qmgr *q)

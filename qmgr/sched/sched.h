@@ -7,7 +7,7 @@
 
 /* What main.c and storage know of scheduling. */
 
-extern const struct spool_ops sched_spool_ops;  /* arg: struct sched */
+extern const struct spool_ops sched_spool_ops; /* arg: struct sched */
 
 struct sched *sched_new(struct qmgr *q);
 void sched_free(struct sched **s);

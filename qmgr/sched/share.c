@@ -26,7 +26,8 @@ bool
 share_has_room(const struct lane *l)
 {
 	const struct share *sh = share_of(l);
-	uint32_t limit = dispatch_pool_limit(l->s, l->pool), taken = l->s->pools[l->pool].session_count;
+	uint32_t limit = dispatch_pool_limit(l->s, l->pool),
+		 taken = l->s->pools[l->pool].session_count;
 
 	return sh == NULL || (taken < limit && sh->sessions < limit - taken);
 }

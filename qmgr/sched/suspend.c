@@ -8,8 +8,9 @@
 #include "qmgr/sched/sched_int.h"
 
 enum {
-	LOGGED_DEFERRALS = 200,         /* messages with a line each when a site fails; beyond: rows only */
-	MORE_PAUSE_MS = 30000,          /* no further connection after the site refused one while others stand */
+	LOGGED_DEFERRALS = 200, /* messages with a line each when a site fails; beyond: rows only */
+	MORE_PAUSE_MS =
+		30000, /* no further connection after the site refused one while others stand */
 	SWEEP_ROWS = 200
 };
 
@@ -68,10 +69,16 @@ sweep_row(struct sweep *w, struct settle *t, const struct row *row)
 		return;
 	}
 	facts_of_row(row, &f);
-	outcome_apply(t, &f, &(struct attempt){ .status = OUTCOME_DEFERRED, .reply = l->reply, .esc = span_of(l->esc),
-		.text = span_of(l->text), .relay = span_of(l->relay), .begun_ms = w->begun_ms,
-		.transport = (int)l->transport, .due_ms = w->is_warning ? row->due_ms : l->not_before_ms,
-		.lane = span_of(l->name) });
+	outcome_apply(t, &f,
+		      &(struct attempt){ .status = OUTCOME_DEFERRED,
+					 .reply = l->reply,
+					 .esc = span_of(l->esc),
+					 .text = span_of(l->text),
+					 .relay = span_of(l->relay),
+					 .begun_ms = w->begun_ms,
+					 .transport = (int)l->transport,
+					 .due_ms = w->is_warning ? row->due_ms : l->not_before_ms,
+					 .lane = span_of(l->name) });
 }
 
 static void
@@ -110,10 +117,12 @@ sweep_next(struct sweep *w)
 	uint64_t born = expired_before(s, w->is_null_sender, w->begun_ms);
 
 	if (w->is_warning)
-		born = w->begun_ms > sched_conf(s)->retry.warn_after ? w->begun_ms - sched_conf(s)->retry.warn_after : 0;
+		born = w->begun_ms > sched_conf(s)->retry.warn_after
+			       ? w->begun_ms - sched_conf(s)->retry.warn_after
+			       : 0;
 	/* What expired is gone from the selection; what was warned before stays in it. */
-	store_expired_rows(s->store, span_of(w->lane->name), w->is_null_sender, clock_wall_ms(), born,
-			   w->is_warning ? w->after_number : 0, SWEEP_ROWS, swept, w);
+	store_expired_rows(s->store, span_of(w->lane->name), w->is_null_sender, clock_wall_ms(),
+			   born, w->is_warning ? w->after_number : 0, SWEEP_ROWS, swept, w);
 }
 
 static void
@@ -148,7 +157,8 @@ log_suspended(const struct lane *l, uint64_t pause_ms, uint32_t ready)
 }
 
 void
-lane_failed(struct lane *l, uint16_t reply, struct span esc, struct span text, struct span relay, uint64_t begun_ms)
+lane_failed(struct lane *l, uint16_t reply, struct span esc, struct span text, struct span relay,
+	    uint64_t begun_ms)
 {
 	const struct conf *conf = sched_conf(l->s);
 	struct store_lane record;
@@ -216,4 +226,3 @@ lane_lift(struct sched *s, struct span name)
 	lane_kick(l);
 	lane_check_idle(l);
 }
-

@@ -14,7 +14,8 @@
 static bool
 is_adopted(struct sched *s, uint64_t number, uint32_t index, const struct place *place)
 {
-	struct job *j = s->adopted.count > 0 ? map64_get(&s->adopted, sched_key(number, index)) : NULL;
+	struct job *j = s->adopted.count > 0 ? map64_get(&s->adopted, sched_key(number, index))
+					     : NULL;
 	struct entry *e;
 
 	if (j == NULL)
@@ -28,18 +29,31 @@ is_adopted(struct sched *s, uint64_t number, uint32_t index, const struct place 
 }
 
 static void
-put_fresh_row(struct sched *s, const struct spool_msg *msg, const struct env_rcpt *rcpt, enum row_state state)
+put_fresh_row(struct sched *s, const struct spool_msg *msg, const struct env_rcpt *rcpt,
+	      enum row_state state)
 {
 	uint64_t now = clock_wall_ms();
 	struct buf lane;
 
 	if (state == ROW_HELD)
-		store_event(s->store, &(struct event){ .kind = EVENT_HELD, .at_ms = now, .number = msg->number, .qid = msg->qid,
-			.index_plus_1 = rcpt->index + 1, .to = rcpt->addr, .text = SPAN("hold_incoming is on") });
+		store_event(s->store, &(struct event){ .kind = EVENT_HELD,
+						       .at_ms = now,
+						       .number = msg->number,
+						       .qid = msg->qid,
+						       .index_plus_1 = rcpt->index + 1,
+						       .to = rcpt->addr,
+						       .text = SPAN("hold_incoming is on") });
 	buf_init(&lane, LANE_NAME_MAX);
 	waiter_name(rcpt->addr, &lane);
-	store_put(s->store, &(struct row){ .number = msg->number, .index = rcpt->index, .state = state, .due_ms = now,
-		.lane = buf_span(&lane), .address = rcpt->addr, .orcpt = rcpt->orcpt, .orig = rcpt->orig, .notify = rcpt->notify });
+	store_put(s->store, &(struct row){ .number = msg->number,
+					   .index = rcpt->index,
+					   .state = state,
+					   .due_ms = now,
+					   .lane = buf_span(&lane),
+					   .address = rcpt->addr,
+					   .orcpt = rcpt->orcpt,
+					   .orig = rcpt->orig,
+					   .notify = rcpt->notify });
 	buf_clear(&lane);
 	if (state == ROW_READY)
 		sched_due_at(s, now);
@@ -57,7 +71,8 @@ log_held(const struct spool_msg *msg)
 }
 
 static void
-take_rcpt(struct sched *s, const struct spool_msg *msg, const struct envelope *env, const struct env_rcpt *rcpt)
+take_rcpt(struct sched *s, const struct spool_msg *msg, const struct envelope *env,
+	  const struct env_rcpt *rcpt)
 {
 	struct entry *e;
 	struct facts f;
@@ -82,10 +97,13 @@ hold_damaged(struct sched *s, const struct spool_msg *msg, const uint32_t *live,
 	struct settle *t = settle_new(s);
 
 	for (uint32_t i = 0; i < count; i++) {
-		struct facts f = { .number = msg->number, .qid = msg->qid, .arrival_ms = msg->arrival_us / 1000,
+		struct facts f = { .number = msg->number,
+				   .qid = msg->qid,
+				   .arrival_ms = msg->arrival_us / 1000,
 				   .index = live != NULL ? live[i] : i };
 
-		outcome_hold(t, &f, ROW_CORRUPT, SPAN(WAITER_NAME_ANY), "its envelope cannot be read");
+		outcome_hold(t, &f, ROW_CORRUPT, SPAN(WAITER_NAME_ANY),
+			     "its envelope cannot be read");
 	}
 	settle_commit(t);
 }
@@ -126,14 +144,22 @@ static void
 set_child(struct sched *s, struct entry *e, const struct row *row)
 {
 	if (row->flags & ROW_CHILD)
-		entry_set_extra(&s->entries, e, &(struct entry_extra){ .is_child = true, .has_sender = row->has_sender,
-			.no_alias = (row->flags & ROW_NO_ALIAS) != 0, .notify = row->notify, .depth = row->depth,
-			.parent = row->parent, .address = row->address, .orcpt = row->orcpt, .orig = row->orig,
-			.sender = row->sender });
+		entry_set_extra(&s->entries, e,
+				&(struct entry_extra){ .is_child = true,
+						       .has_sender = row->has_sender,
+						       .no_alias = (row->flags & ROW_NO_ALIAS) != 0,
+						       .notify = row->notify,
+						       .depth = row->depth,
+						       .parent = row->parent,
+						       .address = row->address,
+						       .orcpt = row->orcpt,
+						       .orig = row->orig,
+						       .sender = row->sender });
 }
 
 void
-sched_take_row(struct sched *s, const struct row *row, struct lane *from, struct waiter *from_waiter)
+sched_take_row(struct sched *s, const struct row *row, struct lane *from,
+	       struct waiter *from_waiter)
 {
 	struct entry *e;
 	struct facts f;
@@ -145,7 +171,9 @@ sched_take_row(struct sched *s, const struct row *row, struct lane *from, struct
 		if (e == NULL)
 			return;
 		e->flags = ENTRY_HAS_ROW | ENTRY_IS_RETRY;
-		e->attempts = row->attempts < ENTRY_ATTEMPTS_MAX ? row->attempts & ENTRY_ATTEMPTS_MAX : ENTRY_ATTEMPTS_MAX;
+		e->attempts = row->attempts < ENTRY_ATTEMPTS_MAX
+				      ? row->attempts & ENTRY_ATTEMPTS_MAX
+				      : ENTRY_ATTEMPTS_MAX;
 		set_child(s, e, row);
 		return;
 	}
@@ -156,7 +184,8 @@ sched_take_row(struct sched *s, const struct row *row, struct lane *from, struct
 	}
 	e = entry_new(&s->entries, row->number, row->index);
 	e->place = row->place;
-	e->attempts = row->attempts < ENTRY_ATTEMPTS_MAX ? row->attempts & ENTRY_ATTEMPTS_MAX : ENTRY_ATTEMPTS_MAX;
+	e->attempts = row->attempts < ENTRY_ATTEMPTS_MAX ? row->attempts & ENTRY_ATTEMPTS_MAX
+							 : ENTRY_ATTEMPTS_MAX;
 	facts_of_row(row, &f);
 	e->flags = (uint8_t)f.flags;
 	set_child(s, e, row);
@@ -226,8 +255,12 @@ sched_obey(struct sched *s, struct entry *e)
 	if (e->flags & ENTRY_GONE)
 		store_done(s->store, e->number, e->index);
 	else
-		store_put(s->store, &(struct row){ .number = e->number, .index = e->index, .state = ROW_HELD,
-			.attempts = e->attempts, .due_ms = clock_wall_ms(), .lane = buf_span(&lane) });
+		store_put(s->store, &(struct row){ .number = e->number,
+						   .index = e->index,
+						   .state = ROW_HELD,
+						   .attempts = e->attempts,
+						   .due_ms = clock_wall_ms(),
+						   .lane = buf_span(&lane) });
 	buf_clear(&lane);
 	entry_free(&s->entries, e);
 	if (l != NULL)
@@ -248,8 +281,13 @@ sched_give_rows(void *arg, uint64_t before_number)
 			continue;
 		buf_reset(&lane);
 		put_lane_name(e, &lane);
-		store_put(s->store, &(struct row){ .number = e->number, .index = e->index, .state = ROW_READY,
-			.flags = ROW_IN_MEMORY, .attempts = e->attempts, .due_ms = clock_wall_ms(), .lane = buf_span(&lane) });
+		store_put(s->store, &(struct row){ .number = e->number,
+						   .index = e->index,
+						   .state = ROW_READY,
+						   .flags = ROW_IN_MEMORY,
+						   .attempts = e->attempts,
+						   .due_ms = clock_wall_ms(),
+						   .lane = buf_span(&lane) });
 		e->flags |= ENTRY_HAS_ROW;
 	}
 	buf_clear(&lane);

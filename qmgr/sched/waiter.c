@@ -11,9 +11,9 @@
 #include "qmgr/sched/sched_int.h"
 
 enum {
-	ASKS_MAX = 2000,                /* open questions in all */
+	ASKS_MAX = 2000, /* open questions in all */
 	ASKS_PER_DOMAIN = 64,
-	PAUSE_MS = 1000                 /* after a read error */
+	PAUSE_MS = 1000 /* after a read error */
 };
 
 static void waiter_go_on(void *arg);
@@ -24,11 +24,13 @@ void
 waiter_name(struct span address, struct buf *out)
 {
 	ptrdiff_t at = span_rchr(address, '@');
-	struct span domain = at >= 0 ? span_sub(address, (size_t)at + 1, LANE_NAME_MAX - 8) : SPAN(".local");
+	struct span domain = at >= 0 ? span_sub(address, (size_t)at + 1, LANE_NAME_MAX - 8)
+				     : SPAN(".local");
 
 	buf_puts(out, WAITER_NAME_ANY);
 	for (size_t i = 0; i < domain.n; i++)
-		buf_putc(out, domain.p[i] >= 'A' && domain.p[i] <= 'Z' ? (char)(domain.p[i] | 0x20) : domain.p[i]);
+		buf_putc(out, domain.p[i] >= 'A' && domain.p[i] <= 'Z' ? (char)(domain.p[i] | 0x20)
+								       : domain.p[i]);
 }
 
 struct waiter *
@@ -85,14 +87,16 @@ waiter_end_if_idle(struct waiter *w)
 {
 	struct sched *s = w->s;
 
-	if (w->asked > 0 || w->refs > 0 || w->waiting.count > 0 || w->is_loading || reading_is_open(&w->reading))
+	if (w->asked > 0 || w->refs > 0 || w->waiting.count > 0 || w->is_loading ||
+	    reading_is_open(&w->reading))
 		return;
 	if (w->has_more && w->is_active) {
 		timer_start(&w->timer, 0);
 		return;
 	}
 	if (w->is_active) {
-		store_lane_rest(s->store, &(struct store_lane){ .name = span_of(w->name) }, 0, false);
+		store_lane_rest(s->store, &(struct store_lane){ .name = span_of(w->name) }, 0,
+				false);
 		sched_due_at(s, w->next_row_ms);
 	}
 	timer_stop(&w->timer);
@@ -125,11 +129,15 @@ waiter_wake_stalled(struct sched *s)
 /* --- waiting recipients: their message is read again ------------------------------------------ */
 
 static void
-facts_of_extra(const struct waiter *w, const struct spool_msg *msg, const struct envelope *env, const struct entry *e,
-	       struct facts *out)
+facts_of_extra(const struct waiter *w, const struct spool_msg *msg, const struct envelope *env,
+	       const struct entry *e, struct facts *out)
 {
 	const struct entry_extra *x = e->extra;
-	struct env_rcpt rcpt = { .index = e->index, .notify = x->notify, .addr = x->address, .orcpt = x->orcpt, .orig = x->orig };
+	struct env_rcpt rcpt = { .index = e->index,
+				 .notify = x->notify,
+				 .addr = x->address,
+				 .orcpt = x->orcpt,
+				 .orig = x->orig };
 
 	(void)w;
 	facts_of_msg(msg, env, &rcpt, out);
@@ -149,7 +157,10 @@ hold_waiting(struct waiter *w, uint64_t number, const char *why)
 	struct entry *e;
 
 	while ((e = entry_at(&w->s->entries, w->waiting.head)) != NULL && e->number == number) {
-		struct facts f = { .number = number, .index = e->index, .attempts = e->attempts, .flags = e->flags,
+		struct facts f = { .number = number,
+				   .index = e->index,
+				   .attempts = e->attempts,
+				   .flags = e->flags,
 				   .place = e->place };
 
 		entry_remove(&w->s->entries, &w->waiting, e);
@@ -176,7 +187,8 @@ ask_waiting(struct waiter *w, const struct spool_msg *msg, const struct envelope
 		else if (e->index < env->rcpt_count)
 			facts_of_msg(msg, env, &env->rcpts[e->index], &f);
 		else
-			bug("recipient %u of message %llu waits, but stands nowhere", e->index, (unsigned long long)e->number);
+			bug("recipient %u of message %llu waits, but stands nowhere", e->index,
+			    (unsigned long long)e->number);
 		f.attempts = e->attempts;
 		f.flags = e->flags;
 		f.is_single = f.is_single && !(e->flags & ENTRY_HAS_ROW);
@@ -210,7 +222,8 @@ waiting_read(void *arg, int err, const struct spool_msg *msg)
 /* --- rows of a waiter ------------------------------------------------------------------------- */
 
 static void
-rows_loaded(void *arg, struct span lane, const struct row *rows, uint32_t count, uint64_t next_due_ms)
+rows_loaded(void *arg, struct span lane, const struct row *rows, uint32_t count,
+	    uint64_t next_due_ms)
 {
 	struct waiter *w = arg;
 

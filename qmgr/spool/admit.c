@@ -17,8 +17,8 @@
 #include "qmgr/spool/spool_int.h"
 
 enum {
-	REPLAY_MESSAGES = 200,          /* given in one turn of the loop */
-	REPLAY_FULL_MS = 100,           /* scheduling has no memory: look again then */
+	REPLAY_MESSAGES = 200, /* given in one turn of the loop */
+	REPLAY_FULL_MS = 100,  /* scheduling has no memory: look again then */
 };
 
 /* --- held ------------------------------------------------------------------------------------ */
@@ -31,7 +31,8 @@ index_of(const struct live_set *set, uint32_t i)
 
 /* A row for every live recipient, without looking into the message. */
 static void
-put_rows(struct spool *sp, const struct slot *slot, const struct live_set *set, enum row_state state, const char *why)
+put_rows(struct spool *sp, const struct slot *slot, const struct live_set *set,
+	 enum row_state state, const char *why)
 {
 	uint32_t count = set != NULL ? set->count : slot->pending;
 
@@ -46,8 +47,12 @@ put_rows(struct spool *sp, const struct slot *slot, const struct live_set *set, 
 		};
 
 		if (state == ROW_CORRUPT)
-			store_event(sp->store, &(struct event){ .kind = EVENT_HELD, .at_ms = row.due_ms, .number = slot->number,
-				.qid = slot->qid, .index_plus_1 = row.index + 1, .text = row.text });
+			store_event(sp->store, &(struct event){ .kind = EVENT_HELD,
+								.at_ms = row.due_ms,
+								.number = slot->number,
+								.qid = slot->qid,
+								.index_plus_1 = row.index + 1,
+								.text = row.text });
 		store_put(sp->store, &row);
 	}
 }
@@ -99,7 +104,7 @@ give(struct spool *sp, const struct spool_msg *msg, const uint32_t *live, uint32
 struct claim {
 	struct spool *sp;
 	uint64_t number;
-	uint32_t count;                 /* of live; 0: all */
+	uint32_t count; /* of live; 0: all */
 	uint32_t live[];
 };
 
@@ -136,8 +141,13 @@ on_claimed(void *arg, uint64_t number, bool is_duplicate)
 	for (uint32_t i = 0, n = c->count > 0 ? c->count : slot->pending; i < n; i++) {
 		uint32_t index = c->count > 0 ? c->live[i] : i;
 
-		store_event(c->sp->store, &(struct event){ .kind = EVENT_DISCARDED, .at_ms = clock_wall_ms(), .number = number,
-			.qid = slot->qid, .index_plus_1 = index + 1, .text = SPAN("taken before, under the same key") });
+		store_event(c->sp->store,
+			    &(struct event){ .kind = EVENT_DISCARDED,
+					     .at_ms = clock_wall_ms(),
+					     .number = number,
+					     .qid = slot->qid,
+					     .index_plus_1 = index + 1,
+					     .text = SPAN("taken before, under the same key") });
 		store_done(c->sp->store, number, index);
 	}
 	mem_free(c);
@@ -199,7 +209,8 @@ on_replay_read(void *arg, struct spool_reader *r, int err, const struct spool_ms
 	const struct slot *slot = log_find(&rr->sp->log, rr->number);
 
 	if (err == 0)
-		admit(rr->sp, msg, rr->set != NULL ? rr->set->indexes : NULL, rr->set != NULL ? rr->set->count : 0);
+		admit(rr->sp, msg, rr->set != NULL ? rr->set->indexes : NULL,
+		      rr->set != NULL ? rr->set->count : 0);
 	else if (slot != NULL)
 		hold(rr->sp, slot, rr->set, "its record cannot be read");
 	mem_free(rr->set);

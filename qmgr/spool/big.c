@@ -23,21 +23,23 @@
 #include "qmgr/crashpoint.h"
 #include "qmgr/spool/spool_int.h"
 
-enum { BIG_STEP_BYTES = 8 * 1024 * 1024 };      /* the file grows by so much, so that few writes touch its metadata */
+enum {
+	BIG_STEP_BYTES = 8 * 1024 * 1024
+}; /* the file grows by so much, so that few writes touch its metadata */
 
 struct big {
 	struct spool *sp;
 	uint64_t qid;
 	char name[32];
-	uint64_t length;                /* given so far */
+	uint64_t length; /* given so far */
 	uint32_t crc;
-	uint32_t jobs;                  /* on the disk thread */
+	uint32_t jobs; /* on the disk thread */
 	bool is_freed, is_kept;
-	bool is_counted;                /* its message was stored */
+	bool is_counted; /* its message was stored */
 	/* On the disk thread: */
 	int fd;
 	uint64_t written, allocated;
-	int err;                        /* the first failure; all later work fails with it */
+	int err; /* the first failure; all later work fails with it */
 };
 
 enum big_work { BIG_WRITE, BIG_SYNC, BIG_CLOSE };
@@ -49,7 +51,7 @@ struct big_job {
 	char *p;
 	size_t n;
 	int err;
-	uint64_t removed_bytes;         /* BIG_CLOSE: of the file that went */
+	uint64_t removed_bytes; /* BIG_CLOSE: of the file that went */
 	void (*wrote)(void *arg, int err, size_t n);
 	void (*synced)(void *arg, int err);
 	void *arg;
@@ -67,13 +69,16 @@ static int
 write_more(struct big *b, const char *p, size_t n)
 {
 	if (b->fd < 0) {
-		b->fd = openat(b->sp->segments_fd, b->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		b->fd = openat(b->sp->segments_fd, b->name,
+			       O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (b->fd < 0)
 			return err_from_errno(errno);
 	}
 	if (b->written + n > b->allocated) {
 		/* Only saves metadata; a full disk shows at the write. */
-		if (fallocate(b->fd, FALLOC_FL_KEEP_SIZE, (off_t)b->allocated, BIG_STEP_BYTES) < 0 && errno == ENOSPC)
+		if (fallocate(b->fd, FALLOC_FL_KEEP_SIZE, (off_t)b->allocated, BIG_STEP_BYTES) <
+			    0 &&
+		    errno == ENOSPC)
 			return E_NOSPACE;
 		b->allocated += BIG_STEP_BYTES;
 	}
@@ -144,7 +149,8 @@ big_done(struct worker_job *job)
 	b->jobs--;
 	if (j->work == BIG_CLOSE) {
 		if (j->err < 0)
-			log_warn("segments/%s cannot be removed: %s", b->name, err_info(j->err)->text);
+			log_warn("segments/%s cannot be removed: %s", b->name,
+				 err_info(j->err)->text);
 		if (b->is_counted && j->removed_bytes > 0)
 			big_count(b->sp, -1, j->removed_bytes);
 		mem_free(b);
@@ -297,7 +303,8 @@ big_clean(struct spool *sp)
 			continue;
 		}
 		if (unlinkat(sp->segments_fd, entry->d_name, 0) < 0)
-			log_warn("segments/%s belongs to no message and cannot be removed: %s", entry->d_name, strerror(errno));
+			log_warn("segments/%s belongs to no message and cannot be removed: %s",
+				 entry->d_name, strerror(errno));
 	}
 	closedir(dir);
 	return 0;

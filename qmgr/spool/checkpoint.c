@@ -19,7 +19,7 @@
 enum {
 	CHECKPOINT_MS = 30000,
 	CHECKPOINT_TICK_MS = 1000,
-	WINDOW_SEGMENTS = 6,            /* hot ones after the cursor */
+	WINDOW_SEGMENTS = 6, /* hot ones after the cursor */
 };
 
 /* --- the new cursor -------------------------------------------------------------------------- */
@@ -44,7 +44,8 @@ find_position(struct spool *sp, uint64_t number, struct store_cursor *c, uint64_
 			seg = segments_find(&sp->segs, s->place.segment);
 		if (seg == NULL)
 			continue;
-		if (first != NULL && (seg->first_batch > first->first_batch || (seg == first && s->place.offset >= c->offset)))
+		if (first != NULL && (seg->first_batch > first->first_batch ||
+				      (seg == first && s->place.offset >= c->offset)))
 			continue;
 		first = seg;
 		c->segment = seg->number;
@@ -152,7 +153,8 @@ count_segments(struct spool *sp)
 	LIST_EACH(it, &sp->segs.all) {
 		const struct segment *seg = LIST_ENTRY(it, struct segment, node);
 
-		n += seg->kind == SEGMENT_HOT && (seg->state == SEGMENT_OPEN || seg->state == SEGMENT_FULL) &&
+		n += seg->kind == SEGMENT_HOT &&
+		     (seg->state == SEGMENT_OPEN || seg->state == SEGMENT_FULL) &&
 		     !checkpoint_is_behind(sp, seg);
 	}
 	pthread_mutex_unlock(&sp->segs.lock);

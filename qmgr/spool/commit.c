@@ -27,11 +27,12 @@
 
 enum {
 	BATCH_FIRST_BYTES = 128 * 1024,
-	BATCH_KEEP_BYTES = 1024 * 1024,         /* buffers up to this size are used again */
+	BATCH_KEEP_BYTES = 1024 * 1024, /* buffers up to this size are used again */
 	BATCH_KEEP_COUNT = 3,
-	BATCH_MAX_BYTES = 16 * 1024 * 1024,     /* COMMIT_BATCH_BYTES and the largest record */
-	FILL_BYTES = 1024 * 1024,               /* zeros ahead of a small batch */
-	FILL_BATCH_BYTES = FILL_BYTES / 4,      /* a larger one pays for its blocks itself: the messages share it */
+	BATCH_MAX_BYTES = 16 * 1024 * 1024, /* COMMIT_BATCH_BYTES and the largest record */
+	FILL_BYTES = 1024 * 1024,	    /* zeros ahead of a small batch */
+	FILL_BATCH_BYTES = FILL_BYTES /
+			   4, /* a larger one pays for its blocks itself: the messages share it */
 };
 
 struct commit {
@@ -39,9 +40,9 @@ struct commit {
 	struct worker *thread;
 	void (*done)(void *arg, struct batch *b);
 	void *arg;
-	struct timer turn;              /* the end of this turn of the loop */
+	struct timer turn; /* the end of this turn of the loop */
 	/* On the loop: */
-	struct batch *gathering;        /* the newest, still growing */
+	struct batch *gathering;	       /* the newest, still growing */
 	struct batch *waiting, **waiting_last; /* closed, in order */
 	struct batch *running;
 	struct batch *spare;
@@ -117,7 +118,8 @@ seal_records(struct commit *c, struct batch *b)
 		rec->envelope_crc = crc32c(0, body, rec->envelope_len);
 		rec->trace_crc = crc32c(0, body + rec->envelope_len, rec->trace_len);
 		if (!(rec->flags & RECORD_BIG))
-			rec->content_crc = crc32c(0, body + rec->envelope_len + rec->trace_len, (size_t)rec->content_len);
+			rec->content_crc = crc32c(0, body + rec->envelope_len + rec->trace_len,
+						  (size_t)rec->content_len);
 		record_put_header(b->bytes + b->msgs[i].at, rec);
 	}
 }
@@ -126,7 +128,8 @@ seal_records(struct commit *c, struct batch *b)
 static int
 commit_batch(struct commit *c, struct batch *b)
 {
-	size_t padded = (b->n + RECORD_BLOCK_BYTES - 1) / RECORD_BLOCK_BYTES * RECORD_BLOCK_BYTES, written;
+	size_t padded = (b->n + RECORD_BLOCK_BYTES - 1) / RECORD_BLOCK_BYTES * RECORD_BLOCK_BYTES,
+	       written;
 	int fd, r;
 
 	/* Where: the open segment if the batch fits, else the next one. */
@@ -265,7 +268,8 @@ begin_record(struct commit *c, const struct record *rec, size_t n, bool keeps_nu
 	struct commit_msg *m;
 	char *p;
 
-	if (c->gathering != NULL && c->gathering->n > 0 && c->gathering->n + padded > batch_limit(c))
+	if (c->gathering != NULL && c->gathering->n > 0 &&
+	    c->gathering->n + padded > batch_limit(c))
 		close_gathering(c);
 	if (c->gathering == NULL) {
 		c->gathering = batch_new(c);
@@ -290,8 +294,8 @@ put(char *p, struct span s)
 }
 
 void
-commit_add(struct commit *c, const struct record *rec, struct span envelope, struct span trace, struct span content,
-	   const struct commit_owner *owner)
+commit_add(struct commit *c, const struct record *rec, struct span envelope, struct span trace,
+	   struct span content, const struct commit_owner *owner)
 {
 	size_t n = RECORD_HEADER_BYTES + envelope.n + trace.n + content.n;
 	struct commit_msg *m = begin_record(c, rec, n, false);
@@ -341,7 +345,8 @@ note_numbers(struct commit *c, const struct batch *b)
 {
 	if (b->number >= c->known_batch)
 		c->known_batch = b->number + 1;
-	if (!b->keeps_numbers && b->count > 0 && b->msgs[b->count - 1].rec.number >= c->known_number)
+	if (!b->keeps_numbers && b->count > 0 &&
+	    b->msgs[b->count - 1].rec.number >= c->known_number)
 		c->known_number = b->msgs[b->count - 1].rec.number + 1;
 }
 
@@ -532,8 +537,8 @@ commit_get_stats(const struct commit *c, struct commit_stats *out)
 /* --- life ------------------------------------------------------------------------------------ */
 
 struct commit *
-commit_new(struct segments *segs, struct worker *thread, struct timer_set *timers, void (*done)(void *arg, struct batch *b),
-	   void *arg)
+commit_new(struct segments *segs, struct worker *thread, struct timer_set *timers,
+	   void (*done)(void *arg, struct batch *b), void *arg)
 {
 	struct commit *c = mem_zalloc(sizeof(*c));
 

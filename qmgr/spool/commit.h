@@ -16,20 +16,20 @@ struct commit;
 struct chan;
 struct timer_set;
 
-#define COMMIT_BATCH_BYTES 4194304u     /* a batch is closed at this size */
-#define COMMIT_BACKLOG_BYTES 8388608u   /* so much waits: the intakes pause */
-#define COMMIT_FAILURES_MAX 2           /* failed batches in a row that close the intake */
+#define COMMIT_BATCH_BYTES 4194304u   /* a batch is closed at this size */
+#define COMMIT_BACKLOG_BYTES 8388608u /* so much waits: the intakes pause */
+#define COMMIT_FAILURES_MAX 2	      /* failed batches in a row that close the intake */
 
 /* Who is told what became of a message: an intake over its channel, or a function of ours. */
 struct commit_owner {
-	struct chan *intake;            /* NULL: ours, or the intake is gone */
+	struct chan *intake;				/* NULL: ours, or the intake is gone */
 	void (*done)(void *arg, int err, uint64_t qid); /* NULL: nobody */
 	void *arg;
 };
 
 struct commit_msg {
-	struct record rec;              /* number, batch, salt and CRCs are filled in by the commit */
-	size_t at;                      /* of its header in batch->bytes */
+	struct record rec; /* number, batch, salt and CRCs are filled in by the commit */
+	size_t at;	   /* of its header in batch->bytes */
 	struct commit_owner owner;
 };
 
@@ -41,12 +41,12 @@ struct batch {
 	size_t n, cap;
 	struct commit_msg *msgs;
 	uint32_t count, msgs_cap;
-	bool keeps_numbers;             /* records are appended again under their own numbers (start) */
+	bool keeps_numbers; /* records are appended again under their own numbers (start) */
 	/* the result: */
 	int err;
 	struct segment *segment;
-	uint64_t offset;                /* of the batch in the segment */
-	uint64_t number;                /* of the batch */
+	uint64_t offset; /* of the batch in the segment */
+	uint64_t number; /* of the batch */
 };
 
 struct commit_stats {
@@ -65,8 +65,8 @@ uint64_t commit_next_batch(const struct commit *c);
 
 /* Append one message to the batch that is gathered. rec: flags, content_flags, qid, arrival, origin, rcpt_count,
  * content_len (of a big one; else that of content), content_crc (of a big one). */
-void commit_add(struct commit *c, const struct record *rec, struct span envelope, struct span trace, struct span content,
-		const struct commit_owner *owner);
+void commit_add(struct commit *c, const struct record *rec, struct span envelope, struct span trace,
+		struct span content, const struct commit_owner *owner);
 /* Write it all and wait: at start and at the end. Done functions are called. */
 void commit_drain(struct commit *c);
 /* Append records again (start): as commit_add(), each under its own number; then commit_now(). */

@@ -24,12 +24,12 @@
 
 enum {
 	PAGE_MESSAGES = 200,
-	PAGE_BYTES = 2 * 1024 * 1024,   /* a page ends when so much was copied */
-	SHARE = 4,                      /* a page that took a second is followed by so many seconds of rest */
-	LIVE_LOW = 25,                  /* percent: copied when segments run short */
-	LIVE_IDLE = 5,                  /* percent: copied whenever the disk is idle */
+	PAGE_BYTES = 2 * 1024 * 1024, /* a page ends when so much was copied */
+	SHARE = 4,     /* a page that took a second is followed by so many seconds of rest */
+	LIVE_LOW = 25, /* percent: copied when segments run short */
+	LIVE_IDLE = 5, /* percent: copied whenever the disk is idle */
 	EMPTY_LOW = 2,
-	SLACK_SEGMENTS = 2,             /* space behind the cursor may exceed twice its live bytes by so many */
+	SLACK_SEGMENTS = 2, /* space behind the cursor may exceed twice its live bytes by so many */
 };
 
 /* --- which segment --------------------------------------------------------------------------- */
@@ -78,7 +78,8 @@ need_room(struct compact *c, uint64_t n)
 
 /* Append one record to the page; its header is made anew for its new segment. */
 static void
-put_copy(struct compact *c, struct buf *page, const struct store_place *from, const struct record *rec, struct span body)
+put_copy(struct compact *c, struct buf *page, const struct store_place *from,
+	 const struct record *rec, struct span body)
 {
 	struct record copy = *rec;
 	char header[RECORD_HEADER_BYTES];
@@ -158,7 +159,8 @@ copy_page(struct compact *c)
 	if ((r = need_room(c, n + RECORD_BLOCK_BYTES)) < 0)
 		return r;
 	buf_init(&page, (size_t)n + RECORD_BLOCK_BYTES);
-	buf_init(&buf, RECORD_HEADER_BYTES + RECORD_ENVELOPE_MAX + RECORD_TRACE_MAX + RECORD_CONTENT_MAX);
+	buf_init(&buf,
+		 RECORD_HEADER_BYTES + RECORD_ENVELOPE_MAX + RECORD_TRACE_MAX + RECORD_CONTENT_MAX);
 	for (i = 0; i < c->count && r == 0; i++)
 		r = copy_one(c, &c->places[i], &page, &buf);
 	if (r == 0 && (r = buf_check(&page)) == 0)
@@ -213,8 +215,14 @@ on_damaged_rows(void *arg, uint64_t number, const struct row *rows, uint32_t cou
 			continue;
 		row.state = ROW_CORRUPT;
 		row.text = SPAN("its record is damaged");
-		store_event(sp->store, &(struct event){ .kind = EVENT_HELD, .at_ms = clock_wall_ms(), .number = row.number,
-			.qid = row.qid, .index_plus_1 = row.index + 1, .attempt = row.attempts, .to = row.address, .text = row.text });
+		store_event(sp->store, &(struct event){ .kind = EVENT_HELD,
+							.at_ms = clock_wall_ms(),
+							.number = row.number,
+							.qid = row.qid,
+							.index_plus_1 = row.index + 1,
+							.attempt = row.attempts,
+							.to = row.address,
+							.text = row.text });
 		store_put(sp->store, &row);
 	}
 }
@@ -230,12 +238,14 @@ page_done(struct worker_job *job)
 		c->told = c->to;
 	}
 	if (c->damaged != 0) {
-		log_warn("message %llu in segments/%u.seg is damaged: held", (unsigned long long)c->damaged, c->from->number);
+		log_warn("message %llu in segments/%u.seg is damaged: held",
+			 (unsigned long long)c->damaged, c->from->number);
 		c->from->is_damaged = true;
 		store_get_rows(sp->store, c->damaged, on_damaged_rows, sp);
 	}
 	if (c->err < 0) {
-		log_warn("segments/%u.seg cannot be compacted: %s", c->from->number, err_info(c->err)->text);
+		log_warn("segments/%u.seg cannot be compacted: %s", c->from->number,
+			 err_info(c->err)->text);
 		finish(c);
 	} else if (c->moved_count > 0) {
 		store_move(sp->store, c->moved, c->moved_count, on_moved, c);

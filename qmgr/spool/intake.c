@@ -26,16 +26,16 @@
 
 enum {
 	STREAM_MEMORY_BYTES = 16 * 1024 * 1024, /* content in memory, of all streams */
-	STREAMS_MAX = 100000,                   /* of one intake */
+	STREAMS_MAX = 100000,			/* of one intake */
 	BAD_IDS_REPORTED = 10,
 };
-#define ID_AHEAD_US 3600000000ull       /* a queue id may be so far ahead of clock and floor */
+#define ID_AHEAD_US 3600000000ull /* a queue id may be so far ahead of clock and floor */
 
 struct intake_peer {
 	struct intake *in;
-	struct chan *chan;              /* NULL: lost */
-	struct map64 streams;           /* by queue id */
-	uint64_t refs;                  /* streams and questions that will come back */
+	struct chan *chan;    /* NULL: lost */
+	struct map64 streams; /* by queue id */
+	uint64_t refs;	      /* streams and questions that will come back */
 	bool is_paused;
 };
 
@@ -45,10 +45,10 @@ struct stream {
 	struct intake_peer *peer;
 	uint64_t qid;
 	enum stream_state state;
-	struct buf content;             /* STREAM_MEMORY */
-	struct big *big;                /* STREAM_BIG, STREAM_SYNCING */
-	size_t owed;                    /* bytes on their way to the file, without credit so far */
-	int err;                        /* STREAM_FAILED */
+	struct buf content; /* STREAM_MEMORY */
+	struct big *big;    /* STREAM_BIG, STREAM_SYNCING */
+	size_t owed;	    /* bytes on their way to the file, without credit so far */
+	int err;	    /* STREAM_FAILED */
 	/* STREAM_SYNCING: what SUBMIT said */
 	struct record rec;
 	struct buf envelope, trace;
@@ -63,12 +63,12 @@ struct again {
 
 struct intake {
 	struct spool *sp;
-	struct chan **chans;            /* of those that are there */
+	struct chan **chans; /* of those that are there */
 	size_t count, cap;
-	size_t memory;                  /* of streams */
+	size_t memory; /* of streams */
 	uint32_t bad_ids;
-	int told_code;                  /* the state that the intakes know */
-	struct arena arena;             /* of one envelope */
+	int told_code;	    /* the state that the intakes know */
+	struct arena arena; /* of one envelope */
 };
 
 /* --- answers --------------------------------------------------------------------------------- */
@@ -77,7 +77,8 @@ static void
 refuse(struct intake_peer *p, uint64_t qid, int err)
 {
 	if (p->chan != NULL)
-		chan_send(p->chan, MSG_MSG_REFUSED, &(struct msg_msg_refused){ .qid = qid, .code = (uint16_t)-err });
+		chan_send(p->chan, MSG_MSG_REFUSED,
+			  &(struct msg_msg_refused){ .qid = qid, .code = (uint16_t)-err });
 }
 
 static void
@@ -95,7 +96,8 @@ send_state(struct intake *in, struct chan *c)
 	uint64_t floor = in->sp->floors[chan_slot(c) % SPOOL_SLOTS];
 
 	chan_send(c, MSG_INTAKE_STATE,
-		  &(struct msg_intake_state){ .code = (uint16_t)-in->sp->space.code, .id_floor_us = floor });
+		  &(struct msg_intake_state){ .code = (uint16_t)-in->sp->space.code,
+					      .id_floor_us = floor });
 }
 
 /* --- the streams ----------------------------------------------------------------------------- */
@@ -197,8 +199,8 @@ stream_put(struct stream *s, struct span data)
 
 	if (s->state != STREAM_FAILED && stream_length(s) + data.n > in->sp->conf.message_bytes)
 		stream_fail(s, E_TOOBIG);
-	if (s->state == STREAM_MEMORY &&
-	    (s->content.n + data.n > content_max(in->sp) || in->memory + data.n > STREAM_MEMORY_BYTES))
+	if (s->state == STREAM_MEMORY && (s->content.n + data.n > content_max(in->sp) ||
+					  in->memory + data.n > STREAM_MEMORY_BYTES))
 		stream_to_file(s);
 	if (s->state == STREAM_BIG) {
 		s->owed += data.n;
@@ -235,13 +237,15 @@ static bool
 is_good_qid(struct intake_peer *p, uint64_t qid)
 {
 	struct intake *in = p->in;
-	uint64_t now_us = clock_wall_us() - ID_EPOCH_US, floor = in->sp->floors[chan_slot(p->chan) % SPOOL_SLOTS];
+	uint64_t now_us = clock_wall_us() - ID_EPOCH_US,
+		 floor = in->sp->floors[chan_slot(p->chan) % SPOOL_SLOTS];
 	uint64_t limit = (now_us > floor ? now_us : floor) + ID_AHEAD_US;
 
 	if (id_slot(qid) == chan_slot(p->chan) && id_us(qid) <= limit)
 		return true;
 	if (in->bad_ids++ < BAD_IDS_REPORTED)
-		log_warn("smtpd %u gave a queue id that cannot be its own: message refused", chan_slot(p->chan));
+		log_warn("smtpd %u gave a queue id that cannot be its own: message refused",
+			 chan_slot(p->chan));
 	return false;
 }
 
@@ -301,7 +305,8 @@ check(struct intake_peer *p, const struct msg_msg_submit *m, struct record *rec)
 /* --- into the log ---------------------------------------------------------------------------- */
 
 static void
-store(struct intake_peer *p, const struct record *rec, struct span envelope, struct span trace, struct span content)
+store(struct intake_peer *p, const struct record *rec, struct span envelope, struct span trace,
+      struct span content)
 {
 	struct commit_owner owner = { .intake = p->chan };
 
@@ -375,7 +380,8 @@ on_known(void *arg, bool is_known)
 	if (p->chan != NULL && is_known)
 		chan_send(p->chan, MSG_MSG_STORED, &(struct msg_msg_stored){ .qid = a->rec.qid });
 	else if (p->chan != NULL)
-		store(p, &a->rec, buf_span(&a->envelope), buf_span(&a->trace), buf_span(&a->content));
+		store(p, &a->rec, buf_span(&a->envelope), buf_span(&a->trace),
+		      buf_span(&a->content));
 	buf_clear(&a->envelope);
 	buf_clear(&a->trace);
 	buf_clear(&a->content);

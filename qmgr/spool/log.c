@@ -14,9 +14,9 @@ enum { CHUNK_SLOTS = 1024 };
 
 struct log_chunk {
 	struct log_chunk *next;
-	uint32_t count;         /* slots used */
-	uint32_t live;          /* of them with pending > 0 */
-	uint32_t from;          /* slots before this one were dropped */
+	uint32_t count; /* slots used */
+	uint32_t live;	/* of them with pending > 0 */
+	uint32_t from;	/* slots before this one were dropped */
 	struct slot slots[CHUNK_SLOTS];
 };
 
@@ -61,16 +61,22 @@ add_chunk(struct log *l)
 }
 
 struct slot *
-log_add(struct log *l, uint64_t number, uint64_t qid, const struct place *at, uint32_t pending, uint32_t flags)
+log_add(struct log *l, uint64_t number, uint64_t qid, const struct place *at, uint32_t pending,
+	uint32_t flags)
 {
 	struct slot *s;
 
-	if (l->last != NULL && l->last->count > 0 && l->last->slots[l->last->count - 1].number >= number)
+	if (l->last != NULL && l->last->count > 0 &&
+	    l->last->slots[l->last->count - 1].number >= number)
 		bug("message number %llu is not above the one before", (unsigned long long)number);
 	if (l->last == NULL || l->last->count == CHUNK_SLOTS)
 		add_chunk(l);
 	s = &l->last->slots[l->last->count++];
-	*s = (struct slot){ .number = number, .qid = qid, .place = *at, .pending = pending & 0xffffff, .flags = flags & 0xff };
+	*s = (struct slot){ .number = number,
+			    .qid = qid,
+			    .place = *at,
+			    .pending = pending & 0xffffff,
+			    .flags = flags & 0xff };
 	l->count++;
 	if (pending > 0) {
 		l->live++;
@@ -126,7 +132,8 @@ log_marked(struct log *l, struct slot *s, uint32_t n)
 	if (n == 0 || s->pending == 0)
 		return false;
 	if (n > s->pending)
-		bug("message %llu: %u marks for %u recipients", (unsigned long long)s->number, n, s->pending);
+		bug("message %llu: %u marks for %u recipients", (unsigned long long)s->number, n,
+		    s->pending);
 	s->pending = (s->pending - n) & 0xffffff;
 	if (s->pending > 0)
 		return false;
@@ -182,7 +189,8 @@ log_next(const struct log *l, struct log_iter *it)
 }
 
 void
-log_count_rowless(const struct log *l, uint64_t *messages_out, uint64_t *bytes_out, uint64_t *rcpts_out)
+log_count_rowless(const struct log *l, uint64_t *messages_out, uint64_t *bytes_out,
+		  uint64_t *rcpts_out)
 {
 	*messages_out = *bytes_out = *rcpts_out = 0;
 	for (const struct log_chunk *c = l->first; c != NULL; c = c->next) {

@@ -21,13 +21,13 @@
 
 enum {
 	PROGRESS_ENTRIES = 250,
-	PROGRESS_MAGIC = 0x31474f50,    /* "POG1" */
-	PROGRESS_CRASHES = 2,           /* so many make a suspect */
+	PROGRESS_MAGIC = 0x31474f50, /* "POG1" */
+	PROGRESS_CRASHES = 2,	     /* so many make a suspect */
 };
 
 struct progress_page {
 	uint32_t magic;
-	uint32_t next;                  /* entry to be used next */
+	uint32_t next; /* entry to be used next */
 	struct progress_entry {
 		uint64_t qid;
 		uint32_t crashes;
@@ -37,7 +37,7 @@ struct progress_page {
 
 struct progress {
 	struct progress_page *page;
-	char *stack;                    /* for the handler of a stack that overflowed */
+	char *stack; /* for the handler of a stack that overflowed */
 };
 
 static _Thread_local volatile uint64_t progress_qid;
@@ -70,7 +70,8 @@ on_crash(int sig)
 static void
 install(struct progress *p)
 {
-	struct sigaction sa = { .sa_handler = on_crash, .sa_flags = (int)(SA_RESETHAND | SA_ONSTACK) };
+	struct sigaction sa = { .sa_handler = on_crash,
+				.sa_flags = (int)(SA_RESETHAND | SA_ONSTACK) };
 	stack_t stack = { .ss_size = 64 * 1024 };
 
 	p->stack = mem_alloc(stack.ss_size);
@@ -87,11 +88,13 @@ open_page(int segments_fd)
 {
 	struct progress_page *blank;
 	uint32_t magic = 0;
-	int fd = openat(segments_fd, "progress", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), r = 0;
+	int fd = openat(segments_fd, "progress", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600),
+	    r = 0;
 
 	if (fd < 0)
 		return err_from_errno(errno);
-	if (pread(fd, &magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) && magic == PROGRESS_MAGIC)
+	if (pread(fd, &magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
+	    magic == PROGRESS_MAGIC)
 		return fd;
 	blank = mem_zalloc(sizeof(*blank));
 	blank->magic = PROGRESS_MAGIC;
@@ -111,10 +114,12 @@ progress_open(int segments_fd)
 	void *page = MAP_FAILED;
 
 	if (fd >= 0)
-		page = mmap(NULL, sizeof(struct progress_page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		page = mmap(NULL, sizeof(struct progress_page), PROT_READ | PROT_WRITE, MAP_SHARED,
+			    fd, 0);
 	if (page == MAP_FAILED) {
-		log_warn("segments/progress cannot be used (%s): a message that crashes qmgr will not be found out",
-		    fd < 0 ? err_info(fd)->text : strerror(errno));
+		log_warn("segments/progress cannot be used (%s): a message that crashes qmgr will "
+			 "not be found out",
+			 fd < 0 ? err_info(fd)->text : strerror(errno));
 		fd_close(&fd);
 		return p;
 	}

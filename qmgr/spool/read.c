@@ -23,29 +23,30 @@
 #include "qmgr/spool/spool_int.h"
 
 enum {
-	READ_FIRST_BYTES = 80 * 1024,   /* header, usual envelope and trace, content to be given whole */
+	READ_FIRST_BYTES = 80 *
+			   1024, /* header, usual envelope and trace, content to be given whole */
 	READ_CHUNK_BYTES = 65536,
 };
 
 struct spool_reader {
-	struct worker_job job;          /* first: cast back */
+	struct worker_job job; /* first: cast back */
 	struct spool *sp;
 	uint64_t number;
 	struct place place;
 	bool has_looked_up;
-	bool is_running;                /* on the read thread */
+	bool is_running; /* on the read thread */
 	bool is_closed;
-	bool is_opening;                /* inside spool_open(): freed there */
+	bool is_opening; /* inside spool_open(): freed there */
 	int err;
 	struct record rec;
 	struct span parts[3];
-	struct buf buf;                 /* the record, as far as it is given whole */
+	struct buf buf; /* the record, as far as it is given whole */
 	struct spool_msg msg;
 	void (*done)(void *arg, struct spool_reader *r, int err, const struct spool_msg *msg);
 	void *arg;
 	/* long content: */
 	int big_fd;
-	uint64_t content_at;            /* in the segment */
+	uint64_t content_at; /* in the segment */
 	uint64_t content_read;
 	uint32_t crc;
 	struct buf chunk_buf;
@@ -57,7 +58,8 @@ struct spool_reader {
 /* --- one record ------------------------------------------------------------------------------ */
 
 void
-read_view(const struct record *rec, const struct place *at, const struct span parts[3], struct spool_msg *out)
+read_view(const struct record *rec, const struct place *at, const struct span parts[3],
+	  struct spool_msg *out)
 {
 	*out = (struct spool_msg){
 		.number = rec->number,
@@ -77,7 +79,8 @@ read_view(const struct record *rec, const struct place *at, const struct span pa
 
 /* Make buf hold the first n bytes of the record. */
 static int
-fill(struct spool *sp, const struct place *at, struct buf *buf, size_t n, bool is_nowait, uint64_t *salt)
+fill(struct spool *sp, const struct place *at, struct buf *buf, size_t n, bool is_nowait,
+     uint64_t *salt)
 {
 	char *room;
 	int r;
@@ -86,7 +89,8 @@ fill(struct spool *sp, const struct place *at, struct buf *buf, size_t n, bool i
 		return 0;
 	if ((room = buf_room(buf, n - buf->n)) == NULL)
 		return E_TOOBIG;
-	r = segments_read(&sp->segs, at->segment, room, n - buf->n, at->offset + buf->n, is_nowait, salt);
+	r = segments_read(&sp->segs, at->segment, room, n - buf->n, at->offset + buf->n, is_nowait,
+			  salt);
 	if (r == 0)
 		buf_added(buf, n - buf->n);
 	return r;
@@ -105,8 +109,8 @@ check_header(const struct buf *buf, uint64_t number, uint64_t salt, struct recor
 
 /* Header, envelope and trace, and the content if it is at most content_max. parts[2].p NULL: it is longer. */
 static int
-read_parts(struct spool *sp, uint64_t number, const struct place *at, struct buf *buf, size_t content_max, bool is_nowait,
-	   struct record *rec, struct span parts[3])
+read_parts(struct spool *sp, uint64_t number, const struct place *at, struct buf *buf,
+	   size_t content_max, bool is_nowait, struct record *rec, struct span parts[3])
 {
 	size_t first = at->length < READ_FIRST_BYTES ? at->length : READ_FIRST_BYTES, n;
 	uint64_t salt = 0;
@@ -120,13 +124,16 @@ read_parts(struct spool *sp, uint64_t number, const struct place *at, struct buf
 	if ((r = check_header(buf, number, salt, rec)) < 0)
 		return r;
 	is_whole = !(rec->flags & RECORD_BIG) && rec->content_len <= content_max;
-	n = RECORD_HEADER_BYTES + (size_t)rec->envelope_len + rec->trace_len + (is_whole ? (size_t)rec->content_len : 0);
+	n = RECORD_HEADER_BYTES + (size_t)rec->envelope_len + rec->trace_len +
+	    (is_whole ? (size_t)rec->content_len : 0);
 	if ((r = fill(sp, at, buf, n, is_nowait, &salt)) < 0)
 		return r;
 	parts[0] = span_make(buf->p + RECORD_HEADER_BYTES, rec->envelope_len);
 	parts[1] = span_make(parts[0].p + parts[0].n, rec->trace_len);
-	parts[2] = is_whole ? span_make(parts[1].p + parts[1].n, (size_t)rec->content_len) : SPAN_NONE;
-	if (crc32c(0, parts[0].p, parts[0].n) != rec->envelope_crc || crc32c(0, parts[1].p, parts[1].n) != rec->trace_crc)
+	parts[2] = is_whole ? span_make(parts[1].p + parts[1].n, (size_t)rec->content_len)
+			    : SPAN_NONE;
+	if (crc32c(0, parts[0].p, parts[0].n) != rec->envelope_crc ||
+	    crc32c(0, parts[1].p, parts[1].n) != rec->trace_crc)
 		return E_CORRUPT;
 	if (is_whole && crc32c(0, parts[2].p, parts[2].n) != rec->content_crc)
 		return E_CORRUPT;
@@ -134,15 +141,16 @@ read_parts(struct spool *sp, uint64_t number, const struct place *at, struct buf
 }
 
 int
-read_record(struct spool *sp, uint64_t number, const struct place *at, struct buf *buf, struct record *rec_out,
-	    struct span parts_out[3])
+read_record(struct spool *sp, uint64_t number, const struct place *at, struct buf *buf,
+	    struct record *rec_out, struct span parts_out[3])
 {
 	buf_reset(buf);
 	return read_parts(sp, number, at, buf, RECORD_CONTENT_MAX, false, rec_out, parts_out);
 }
 
 int
-read_head(struct spool *sp, uint64_t number, const struct place *at, struct buf *buf, struct record *rec_out, struct span *env_out)
+read_head(struct spool *sp, uint64_t number, const struct place *at, struct buf *buf,
+	  struct record *rec_out, struct span *env_out)
 {
 	uint64_t salt = 0;
 	int r;
@@ -152,7 +160,8 @@ read_head(struct spool *sp, uint64_t number, const struct place *at, struct buf 
 		return r;
 	if ((r = check_header(buf, number, salt, rec_out)) < 0)
 		return r;
-	if ((r = fill(sp, at, buf, RECORD_HEADER_BYTES + (size_t)rec_out->envelope_len, false, &salt)) < 0)
+	if ((r = fill(sp, at, buf, RECORD_HEADER_BYTES + (size_t)rec_out->envelope_len, false,
+		      &salt)) < 0)
 		return r;
 	*env_out = span_make(buf->p + RECORD_HEADER_BYTES, rec_out->envelope_len);
 	return crc32c(0, env_out->p, env_out->n) == rec_out->envelope_crc ? 0 : E_CORRUPT;
@@ -183,7 +192,8 @@ reader_done(struct spool_reader *r, int err)
 		spool_quarantine(r->sp, &r->place);
 	if (err == 0) {
 		read_view(&r->rec, &r->place, r->parts, &r->msg);
-		r->content_at = r->place.offset + RECORD_HEADER_BYTES + (uint64_t)r->rec.envelope_len + r->rec.trace_len;
+		r->content_at = r->place.offset + RECORD_HEADER_BYTES +
+				(uint64_t)r->rec.envelope_len + r->rec.trace_len;
 	}
 	/* Whoever looks into it: a crash counts against this message. */
 	progress_enter(err == 0 ? r->rec.qid : 0);
@@ -241,7 +251,8 @@ read_run(struct worker_job *job)
 {
 	struct spool_reader *r = (struct spool_reader *)(void *)job;
 
-	r->err = read_parts(r->sp, r->number, &r->place, &r->buf, SPOOL_INLINE_BYTES, false, &r->rec, r->parts);
+	r->err = read_parts(r->sp, r->number, &r->place, &r->buf, SPOOL_INLINE_BYTES, false,
+			    &r->rec, r->parts);
 }
 
 static void
@@ -259,7 +270,8 @@ reader_read(struct spool_reader *r)
 	int err;
 
 	buf_reset(&r->buf);
-	err = read_parts(r->sp, r->number, &r->place, &r->buf, SPOOL_INLINE_BYTES, true, &r->rec, r->parts);
+	err = read_parts(r->sp, r->number, &r->place, &r->buf, SPOOL_INLINE_BYTES, true, &r->rec,
+			 r->parts);
 	if (err != E_AGAIN) {
 		reader_after(r, err);
 		return;
@@ -272,7 +284,8 @@ reader_read(struct spool_reader *r)
 
 struct spool_reader *
 spool_open(struct spool *sp, uint64_t number, const struct place *at,
-	   void (*done)(void *arg, struct spool_reader *r, int err, const struct spool_msg *msg), void *arg)
+	   void (*done)(void *arg, struct spool_reader *r, int err, const struct spool_msg *msg),
+	   void *arg)
 {
 	struct spool_reader *r = mem_zalloc(sizeof(*r));
 
@@ -281,7 +294,8 @@ spool_open(struct spool *sp, uint64_t number, const struct place *at,
 	r->done = done;
 	r->arg = arg;
 	r->big_fd = -1;
-	buf_init(&r->buf, RECORD_HEADER_BYTES + RECORD_ENVELOPE_MAX + RECORD_TRACE_MAX + SPOOL_INLINE_BYTES);
+	buf_init(&r->buf,
+		 RECORD_HEADER_BYTES + RECORD_ENVELOPE_MAX + RECORD_TRACE_MAX + SPOOL_INLINE_BYTES);
 	buf_init(&r->chunk_buf, READ_CHUNK_BYTES);
 	r->is_opening = true;
 	if (at != NULL) {
@@ -347,8 +361,8 @@ read_chunk(struct spool_reader *r, bool is_nowait)
 	if (r->rec.flags & RECORD_BIG)
 		err = read_big(r, p, r->chunk_want, is_nowait);
 	else
-		err = segments_read(&r->sp->segs, r->place.segment, p, r->chunk_want, r->content_at + r->content_read,
-		    is_nowait, &salt);
+		err = segments_read(&r->sp->segs, r->place.segment, p, r->chunk_want,
+				    r->content_at + r->content_read, is_nowait, &salt);
 	if (err == 0)
 		buf_added(&r->chunk_buf, r->chunk_want);
 	return err;
@@ -393,7 +407,8 @@ chunk_done(struct worker_job *job)
 }
 
 void
-spool_reader_next(struct spool_reader *r, size_t max, void (*chunk)(void *arg, struct spool_reader *r, int err, struct span data),
+spool_reader_next(struct spool_reader *r, size_t max,
+		  void (*chunk)(void *arg, struct spool_reader *r, int err, struct span data),
 		  void *arg)
 {
 	uint64_t left = r->rec.content_len - r->content_read;

@@ -14,11 +14,11 @@
 
 struct rebuild {
 	struct spool *sp;
-	uint64_t cursor;                /* the last known one */
+	uint64_t cursor; /* the last known one */
 	uint64_t max_number, max_batch;
 	uint64_t held, damaged;
-	uint64_t new_copies;            /* of records after the cursor */
-	bool is_second;                 /* pass: only records that the scan will find are looked at */
+	uint64_t new_copies; /* of records after the cursor */
+	bool is_second;	     /* pass: only records that the scan will find are looked at */
 };
 
 static int
@@ -82,7 +82,9 @@ take_all(struct rebuild *rb)
 		if (seg->state == SEGMENT_FULL)
 			segs[n++] = seg;
 		else
-			log_warn("segments/%u.seg: the header is damaged and queue.db is lost; it is left as it is", seg->number);
+			log_warn("segments/%u.seg: the header is damaged and queue.db is lost; it "
+				 "is left as it is",
+				 seg->number);
 	}
 	qsort(segs, n, sizeof(struct segment *), by_batch);
 	for (size_t i = 0; i < n && r == 0; i++)
@@ -103,7 +105,8 @@ rebuild_store(struct spool *sp, struct buf *what_out)
 
 	log_warn("queue.db is lost: it is rebuilt from the segments");
 	if ((r = store_rebuild_begin(sp->store)) == 0 && (r = take_all(&rb)) == 0) {
-		c.next_number = rb.max_number + 1 > sp->segs.next_number ? rb.max_number + 1 : sp->segs.next_number;
+		c.next_number = rb.max_number + 1 > sp->segs.next_number ? rb.max_number + 1
+									 : sp->segs.next_number;
 		/* 0: the scan reads every hot segment; new numbers are above those of the headers. */
 		c.next_batch = 0;
 		segments_note(&sp->segs, c.number, c.next_number, rb.max_batch + 1);
@@ -114,7 +117,9 @@ rebuild_store(struct spool *sp, struct buf *what_out)
 			buf_puts(what_out, err_info(r)->text);
 		return r;
 	}
-	log_warn("queue.db was rebuilt: messages whose fate is unknown are held, from %llu records (postern queue list state=unknown); "
-		 "%llu damaged ones were left out", (unsigned long long)rb.held, (unsigned long long)rb.damaged);
+	log_warn("queue.db was rebuilt: messages whose fate is unknown are held, from %llu records "
+		 "(postern queue list state=unknown); "
+		 "%llu damaged ones were left out",
+		 (unsigned long long)rb.held, (unsigned long long)rb.damaged);
 	return 0;
 }

@@ -34,8 +34,12 @@ take_envelope(struct span envelope, struct event *ev)
 void
 received_put(struct spool *sp, const struct record *rec, struct span envelope)
 {
-	struct event ev = { .kind = EVENT_RECEIVED, .at_ms = rec->arrival_us / 1000, .number = rec->number, .qid = rec->qid,
-			    .size = rec->trace_len + rec->content_len, .nrcpt = rec->rcpt_count };
+	struct event ev = { .kind = EVENT_RECEIVED,
+			    .at_ms = rec->arrival_us / 1000,
+			    .number = rec->number,
+			    .qid = rec->qid,
+			    .size = rec->trace_len + rec->content_len,
+			    .nrcpt = rec->rcpt_count };
 
 	if (!store_wants_events(sp->store))
 		return;
@@ -47,7 +51,10 @@ received_put(struct spool *sp, const struct record *rec, struct span envelope)
 static void
 put_again(struct spool *sp, const struct slot *slot, struct buf *buf)
 {
-	struct record rec = { .number = slot->number, .qid = slot->qid, .content_len = slot->size, .rcpt_count = slot->pending };
+	struct record rec = { .number = slot->number,
+			      .qid = slot->qid,
+			      .content_len = slot->size,
+			      .rcpt_count = slot->pending };
 	struct span envelope = SPAN_NONE;
 
 	if (!(slot->flags & SLOT_SUSPECT) && !progress_is_suspect(sp->progress, slot->qid) &&
@@ -72,7 +79,8 @@ received_scan(struct spool *sp)
 	buf_init(&buf, RECORD_HEADER_BYTES + RECORD_ENVELOPE_MAX);
 	while ((slot = log_next(&sp->log, &it)) != NULL) {
 		/* A mark or a row was committed after its event. */
-		if (!(slot->flags & SLOT_REPLAY) || slot->flags & SLOT_HAS_ROW || map64_get(&sp->live_sets, slot->number) != NULL)
+		if (!(slot->flags & SLOT_REPLAY) || slot->flags & SLOT_HAS_ROW ||
+		    map64_get(&sp->live_sets, slot->number) != NULL)
 			continue;
 		put_again(sp, slot, &buf);
 		if (++n % SYNC_EVERY == 0)

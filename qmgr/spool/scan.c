@@ -21,22 +21,23 @@
 /* this program */
 #include "qmgr/spool/walk.h"
 
-#define FIRST_LOOK_BYTES 2621440u       /* longer than the longest record: here a segment in use shows one */
+#define FIRST_LOOK_BYTES \
+	2621440u /* longer than the longest record: here a segment in use shows one */
 
 /* One record of the log. */
 struct found {
 	uint64_t number, batch, qid;
 	struct place place;
-	uint64_t size;                  /* trace and content */
+	uint64_t size; /* trace and content */
 	uint32_t rcpt_count;
-	uint8_t flags;                  /* enum slot_flag */
+	uint8_t flags; /* enum slot_flag */
 	bool is_damaged;
-	bool is_last;                   /* of the last batch of its segment */
+	bool is_last; /* of the last batch of its segment */
 };
 
 struct scan {
 	struct spool *sp;
-	struct segment **segs;          /* to be read, in order of batches */
+	struct segment **segs; /* to be read, in order of batches */
 	size_t seg_count;
 	struct found *found;
 	size_t count, cap;
@@ -143,8 +144,9 @@ report_hole(struct scan *sc, const struct segment *seg, uint64_t from, uint64_t 
 {
 	struct place at = { seg->number, (uint32_t)from, (uint32_t)(to - from) };
 
-	log_warn("segments/%u.seg: bytes %llu to %llu are damaged; a copy is in queue/corrupt, messages there are lost",
-	    seg->number, (unsigned long long)from, (unsigned long long)to);
+	log_warn("segments/%u.seg: bytes %llu to %llu are damaged; a copy is in queue/corrupt, "
+		 "messages there are lost",
+		 seg->number, (unsigned long long)from, (unsigned long long)to);
 	spool_quarantine(sc->sp, &at);
 	sc->sp->stats.damaged++;
 }
@@ -178,8 +180,8 @@ judge(struct scan *sc, struct segment *seg, size_t first_found, uint64_t last_ba
 
 /* Where the walk stands between two records. */
 struct gap {
-	uint64_t expect;                /* where the next record should begin */
-	uint64_t from, to, batch;       /* a hole in this batch, which may be the last one; to 0: none */
+	uint64_t expect;	  /* where the next record should begin */
+	uint64_t from, to, batch; /* a hole in this batch, which may be the last one; to 0: none */
 };
 
 /* A record was found somewhere else than expected. What lies before its own batch was whole once, for its batch came
@@ -324,7 +326,8 @@ append_again(struct scan *sc, struct buf *what_out)
 	struct buf buf;
 	int r = 0;
 
-	buf_init(&buf, RECORD_HEADER_BYTES + RECORD_ENVELOPE_MAX + RECORD_TRACE_MAX + RECORD_CONTENT_MAX);
+	buf_init(&buf,
+		 RECORD_HEADER_BYTES + RECORD_ENVELOPE_MAX + RECORD_TRACE_MAX + RECORD_CONTENT_MAX);
 	for (size_t i = 0; i < sc->count && r == 0; i++) {
 		const struct found *f = &sc->found[i];
 		const struct slot *slot = log_find(&sp->log, f->number);
@@ -332,14 +335,17 @@ append_again(struct scan *sc, struct buf *what_out)
 		if (!f->is_last || f->is_damaged || slot->pending == 0)
 			continue;
 		if ((r = read_record(sp, f->number, &f->place, &buf, &rec, parts)) == 0)
-			commit_add_again(sp->commit, &rec, span_sub(buf_span(&buf), RECORD_HEADER_BYTES, SIZE_MAX));
+			commit_add_again(sp->commit, &rec,
+					 span_sub(buf_span(&buf), RECORD_HEADER_BYTES, SIZE_MAX));
 	}
 	buf_clear(&buf);
 	if (r == 0)
 		r = commit_now(sp->commit);
 	if (r < 0)
-		buf_printf(what_out, "the last batch of the log cannot be made durable: %s; free space or mend the disk",
-		    err_info(r)->text);
+		buf_printf(what_out,
+			   "the last batch of the log cannot be made durable: %s; free space or "
+			   "mend the disk",
+			   err_info(r)->text);
 	return r;
 }
 
@@ -349,8 +355,8 @@ report(const struct scan *sc)
 	const struct spool *sp = sc->sp;
 
 	if (sc->count > 0)
-		log_info("scan of the log: %zu messages in %zu segments, %llu of them unfinished", sc->count, sc->seg_count,
-		    (unsigned long long)sp->log.live);
+		log_info("scan of the log: %zu messages in %zu segments, %llu of them unfinished",
+			 sc->count, sc->seg_count, (unsigned long long)sp->log.live);
 }
 
 int

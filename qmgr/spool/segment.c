@@ -26,7 +26,7 @@
 #include "qmgr/spool/segment.h"
 
 enum {
-	FDS_MAX = 96,                   /* descriptors kept open */
+	FDS_MAX = 96, /* descriptors kept open */
 	ZERO_STEP_BYTES = 1 << 20,
 	FILE_MODE = 0600,
 };
@@ -146,7 +146,8 @@ close_oldest(struct segments *s)
 	LIST_EACH(it, &s->all) {
 		struct segment *seg = LIST_ENTRY(it, struct segment, node);
 
-		if (seg->fd >= 0 && seg->fd_users == 0 && (oldest == NULL || seg->fd_tick < oldest->fd_tick))
+		if (seg->fd >= 0 && seg->fd_users == 0 &&
+		    (oldest == NULL || seg->fd_tick < oldest->fd_tick))
 			oldest = seg;
 	}
 	if (oldest == NULL)
@@ -216,7 +217,8 @@ read_all(int fd, char *p, size_t n, uint64_t offset, bool is_nowait)
 }
 
 int
-segments_read(struct segments *s, uint32_t number, void *p, size_t n, uint64_t offset, bool is_nowait, uint64_t *salt_out)
+segments_read(struct segments *s, uint32_t number, void *p, size_t n, uint64_t offset,
+	      bool is_nowait, uint64_t *salt_out)
 {
 	struct segment *seg = segments_find(s, number);
 	int fd, r;
@@ -241,7 +243,9 @@ static int
 put_header(struct segments *s, struct segment *seg, int fd, enum segment_kind kind)
 {
 	char block[RECORD_BLOCK_BYTES];
-	struct segment_header h = { .number = seg->number, .kind = kind, .bytes = seg->size, .made_us = clock_wall_us() };
+	struct segment_header h = {
+		.number = seg->number, .kind = kind, .bytes = seg->size, .made_us = clock_wall_us()
+	};
 	int r;
 
 	id_random(&h.salt, sizeof(h.salt));
@@ -293,8 +297,8 @@ allocate(int fd, uint64_t size)
 
 /* A new file with header; its directory entry is synced. The segment is in no list before all that is done. */
 static int
-make_file(struct segments *s, enum segment_kind kind, uint64_t size, bool is_zeroed, bool (*stop)(void *arg), void *arg,
-	  struct segment **out)
+make_file(struct segments *s, enum segment_kind kind, uint64_t size, bool is_zeroed,
+	  bool (*stop)(void *arg), void *arg, struct segment **out)
 {
 	struct segment *seg;
 	char name[32];
@@ -330,7 +334,8 @@ make_file(struct segments *s, enum segment_kind kind, uint64_t size, bool is_zer
 	seg->end = RECORD_BLOCK_BYTES;
 	seg->is_fresh = true;
 	seg->filled = is_zeroed ? size : RECORD_BLOCK_BYTES;
-	seg->state = SEGMENT_RETIRING; /* nobody else takes it before its maker says what it is for */
+	seg->state =
+		SEGMENT_RETIRING; /* nobody else takes it before its maker says what it is for */
 	pthread_mutex_unlock(&s->lock);
 	*out = seg;
 	return 0;
@@ -422,7 +427,8 @@ segments_take(struct segments *s, enum segment_kind kind, uint64_t min_bytes, st
 }
 
 void
-segment_appended(struct segments *s, struct segment *seg, uint64_t end, uint64_t filled, uint64_t batch)
+segment_appended(struct segments *s, struct segment *seg, uint64_t end, uint64_t filled,
+		 uint64_t batch)
 {
 	pthread_mutex_lock(&s->lock);
 	seg->end = end;

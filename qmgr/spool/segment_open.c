@@ -23,7 +23,8 @@ parse_name(const char *name, uint32_t *number)
 	struct span s = span_of(name);
 	uint64_t n;
 
-	if (!span_ends(s, SPAN(".seg")) || s.p[0] == '0' || span_to_u64(span_sub(s, 0, s.n - 4), UINT32_MAX, &n) < 0)
+	if (!span_ends(s, SPAN(".seg")) || s.p[0] == '0' ||
+	    span_to_u64(span_sub(s, 0, s.n - 4), UINT32_MAX, &n) < 0)
 		return false;
 	*number = (uint32_t)n;
 	return true;
@@ -31,7 +32,8 @@ parse_name(const char *name, uint32_t *number)
 
 /* The header block and the one behind it; what a short file lacks is zero. */
 static int
-read_blocks(struct segments *s, const char *name, char blocks[2 * RECORD_BLOCK_BYTES], uint64_t *size_out)
+read_blocks(struct segments *s, const char *name, char blocks[2 * RECORD_BLOCK_BYTES],
+	    uint64_t *size_out)
 {
 	struct stat st;
 	int fd = openat(s->dir_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW), r;
@@ -39,7 +41,9 @@ read_blocks(struct segments *s, const char *name, char blocks[2 * RECORD_BLOCK_B
 	if (fd < 0)
 		return err_from_errno(errno);
 	memset(blocks, 0, 2 * RECORD_BLOCK_BYTES);
-	r = fstat(fd, &st) < 0 || pread(fd, blocks, 2 * RECORD_BLOCK_BYTES, 0) < 0 ? err_from_errno(errno) : 0;
+	r = fstat(fd, &st) < 0 || pread(fd, blocks, 2 * RECORD_BLOCK_BYTES, 0) < 0
+		    ? err_from_errno(errno)
+		    : 0;
 	fd_close(&fd);
 	*size_out = (uint64_t)st.st_size;
 	return r;
@@ -83,21 +87,25 @@ read_file(struct segments *s, uint32_t number, const char *name)
 	seg->salt = h.salt;
 	seg->kind = h.kind;
 	segments_note(s, h.cursor, h.next_number, h.next_batch);
-	if (record_get_header(span_make(blocks + RECORD_BLOCK_BYTES, RECORD_BLOCK_BYTES), &first) == 0 && first.salt == h.salt)
+	if (record_get_header(span_make(blocks + RECORD_BLOCK_BYTES, RECORD_BLOCK_BYTES), &first) ==
+		    0 &&
+	    first.salt == h.salt)
 		seg->first_batch = first.batch;
 	return 0;
 }
 
 /* Calls fn for each segment file until one fails; its name stays in name_out. */
 static int
-each_file(struct segments *s, int (*fn)(struct segments *s, uint32_t number, const char *name), char name_out[32])
+each_file(struct segments *s, int (*fn)(struct segments *s, uint32_t number, const char *name),
+	  char name_out[32])
 {
 	struct dirent *entry;
 	uint32_t number;
 	DIR *dir;
 	int r = 0, fd;
 
-	if ((fd = openat(s->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 || (dir = fdopendir(fd)) == NULL) {
+	if ((fd = openat(s->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 ||
+	    (dir = fdopendir(fd)) == NULL) {
 		r = err_from_errno(errno);
 		fd_close(&fd);
 		return r;

@@ -25,13 +25,14 @@
 enum {
 	SPACE_TICK_MS = 1000,
 	PROBE_MS = 5000,
-	IDLE_MS = 1000,                 /* no commit for so long: the disk is idle */
-	USED_MAX_MS = 600000,           /* how long a high-water mark of segments is remembered */
-	SEGMENTS_READY = 2,             /* one for the log, one for compaction and reports */
+	IDLE_MS = 1000,	      /* no commit for so long: the disk is idle */
+	USED_MAX_MS = 600000, /* how long a high-water mark of segments is remembered */
+	SEGMENTS_READY = 2,   /* one for the log, one for compaction and reports */
 	INODES_MIN = 100,
 	RESERVE_AGAIN_MS = 60000,
-	MAKE_AGAIN_MS = 30000,          /* after a failure; the commit itself tries at every batch */
-	KNOWN_MS = 120000,              /* so long queue ids of the scan are kept at hand: an intake gives up earlier */
+	MAKE_AGAIN_MS = 30000, /* after a failure; the commit itself tries at every batch */
+	KNOWN_MS =
+		120000, /* so long queue ids of the scan are kept at hand: an intake gives up earlier */
 	RESERVE_BYTES = 4 * 1024 * 1024,
 	AGAIN_BYTES = 64 * 1024 * 1024,
 };
@@ -54,9 +55,9 @@ static const char *
 reason(const struct spool *sp, int code)
 {
 	if (commit_failures(sp->commit) >= COMMIT_FAILURES_MAX)
-		return code == E_NOSPACE ? "the disk of the spool is full" :
-		    code == E_READONLY   ? "the disk of the spool is read-only" :
-					   "the disk of the spool fails";
+		return code == E_NOSPACE    ? "the disk of the spool is full"
+		       : code == E_READONLY ? "the disk of the spool is read-only"
+					    : "the disk of the spool fails";
 	if (sp->space.is_store_full)
 		return "no room for queue.db";
 	return "less than limits { min_free } is left";
@@ -72,17 +73,19 @@ update(struct spool *sp)
 		return;
 	s->code = code;
 	if (code != 0)
-		log_warn("no mail is taken: %s (%llu MiB free)", reason(sp, code), (unsigned long long)(s->free_bytes >> 20));
+		log_warn("no mail is taken: %s (%llu MiB free)", reason(sp, code),
+			 (unsigned long long)(s->free_bytes >> 20));
 	else
-		log_info("mail is taken again (%llu MiB free)", (unsigned long long)(s->free_bytes >> 20));
+		log_info("mail is taken again (%llu MiB free)",
+			 (unsigned long long)(s->free_bytes >> 20));
 	sp->conf.on_intake(sp->conf.intake_arg);
 }
 
 bool
 space_is_congested(const struct spool *sp)
 {
-	return commit_backlog(sp->commit) >= COMMIT_BACKLOG_BYTES || sp->log_bytes >= sp->window_bytes ||
-	       store_backlog(sp->store) >= STORE_BACKLOG_BYTES;
+	return commit_backlog(sp->commit) >= COMMIT_BACKLOG_BYTES ||
+	       sp->log_bytes >= sp->window_bytes || store_backlog(sp->store) >= STORE_BACKLOG_BYTES;
 }
 
 bool
@@ -179,7 +182,8 @@ space_on_store_full(struct spool *sp, bool is_full)
 static void
 stat_run(struct worker_job *job)
 {
-	struct spool *sp = (struct spool *)(void *)((char *)job - offsetof(struct spool, space.stat_job));
+	struct spool *sp = (struct spool *)(void *)((char *)job -
+						    offsetof(struct spool, space.stat_job));
 	struct statvfs st;
 
 	if (fstatvfs(sp->segments_fd, &st) < 0)
@@ -201,14 +205,16 @@ low_water(const struct spool *sp)
 static void
 stat_done(struct worker_job *job)
 {
-	struct spool *sp = (struct spool *)(void *)((char *)job - offsetof(struct spool, space.stat_job));
+	struct spool *sp = (struct spool *)(void *)((char *)job -
+						    offsetof(struct spool, space.stat_job));
 	struct space *s = &sp->space;
 
 	s->is_stat_running = false;
 	s->free_bytes = s->stat_bytes;
 	s->is_low = s->stat_bytes < low_water(sp) || s->stat_files < INODES_MIN;
 	update(sp);
-	if (s->free_bytes >= sp->conf.min_free_bytes + 4 * (uint64_t)RESERVE_BYTES && s->code == 0 && clock_mono_ms() >= s->reserve_ms)
+	if (s->free_bytes >= sp->conf.min_free_bytes + 4 * (uint64_t)RESERVE_BYTES &&
+	    s->code == 0 && clock_mono_ms() >= s->reserve_ms)
 		reserve(sp, true);
 }
 
@@ -278,7 +284,8 @@ make_done(struct worker_job *job)
 	if (j->err < 0 && j->err != E_AGAIN) {
 		sp->space.make_ms = clock_mono_ms() + MAKE_AGAIN_MS;
 		if (j->seg != NULL)
-			log_warn("segments/%u.seg cannot be made ready for use: %s", j->number, err_info(j->err)->text);
+			log_warn("segments/%u.seg cannot be made ready for use: %s", j->number,
+				 err_info(j->err)->text);
 		else
 			log_warn("no new segment can be made: %s", err_info(j->err)->text);
 	}
@@ -346,7 +353,8 @@ count(struct spool *sp)
 		} else {
 			c.used++;
 		}
-		if (c.dead == NULL && seg->live_messages == 0 && seg != sp->compact.from && checkpoint_is_behind(sp, seg))
+		if (c.dead == NULL && seg->live_messages == 0 && seg != sp->compact.from &&
+		    checkpoint_is_behind(sp, seg))
 			c.dead = seg;
 	}
 	pthread_mutex_unlock(&sp->segs.lock);

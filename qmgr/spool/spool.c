@@ -40,7 +40,7 @@
 #include "qmgr/crashpoint.h"
 #include "qmgr/spool/spool_int.h"
 
-#define WINDOW_MAX_BYTES 268435456ull   /* log after the cursor */
+#define WINDOW_MAX_BYTES 268435456ull /* log after the cursor */
 #define WINDOW_MAX_SEGMENTS 8
 
 /* --- what happened --------------------------------------------------------------------------- */
@@ -49,10 +49,12 @@ static void
 tell(struct batch *b, const struct commit_msg *m)
 {
 	if (m->owner.intake != NULL && b->err == 0)
-		chan_send(m->owner.intake, MSG_MSG_STORED, &(struct msg_msg_stored){ .qid = m->rec.qid });
+		chan_send(m->owner.intake, MSG_MSG_STORED,
+			  &(struct msg_msg_stored){ .qid = m->rec.qid });
 	else if (m->owner.intake != NULL)
 		chan_send(m->owner.intake, MSG_MSG_REFUSED,
-			  &(struct msg_msg_refused){ .qid = m->rec.qid, .code = (uint16_t)-b->err });
+			  &(struct msg_msg_refused){ .qid = m->rec.qid,
+						     .code = (uint16_t)-b->err });
 	if (m->owner.done != NULL)
 		m->owner.done(m->owner.arg, b->err, m->rec.qid);
 }
@@ -64,13 +66,15 @@ moved(struct spool *sp, const struct batch *b, const struct commit_msg *m)
 	struct slot *slot = log_find(&sp->log, m->rec.number);
 
 	if (slot != NULL)
-		slot->place = (struct place){ b->segment->number, (uint32_t)(b->offset + m->at), (uint32_t)record_length(&m->rec) };
+		slot->place = (struct place){ b->segment->number, (uint32_t)(b->offset + m->at),
+					      (uint32_t)record_length(&m->rec) };
 }
 
 static void
 take_message(struct spool *sp, const struct batch *b, const struct commit_msg *m)
 {
-	struct place at = { b->segment->number, (uint32_t)(b->offset + m->at), (uint32_t)record_length(&m->rec) };
+	struct place at = { b->segment->number, (uint32_t)(b->offset + m->at),
+			    (uint32_t)record_length(&m->rec) };
 	const char *body = b->bytes + m->at + RECORD_HEADER_BYTES;
 	const struct record *rec = &m->rec;
 	struct span parts[3] = {
@@ -80,8 +84,9 @@ take_message(struct spool *sp, const struct batch *b, const struct commit_msg *m
 	};
 	struct spool_msg msg;
 
-	log_add(&sp->log, rec->number, rec->qid, &at, rec->rcpt_count, rec->flags & RECORD_BIG ? SLOT_BIG : 0)->size =
-	    rec->trace_len + rec->content_len;
+	log_add(&sp->log, rec->number, rec->qid, &at, rec->rcpt_count,
+		rec->flags & RECORD_BIG ? SLOT_BIG : 0)
+		->size = rec->trace_len + rec->content_len;
 	if (rec->flags & RECORD_BIG)
 		big_count(sp, 1, rec->content_len);
 	read_view(rec, &at, parts, &msg);
@@ -131,7 +136,8 @@ spool_on_batch(void *arg, struct batch *b)
 /* --- hooks of the store ---------------------------------------------------------------------- */
 
 static int
-hook_read_head(void *arg, uint64_t number, const struct place *at, struct buf *buf, struct record *rec_out, struct span *env_out)
+hook_read_head(void *arg, uint64_t number, const struct place *at, struct buf *buf,
+	       struct record *rec_out, struct span *env_out)
 {
 	int r = read_head(arg, number, at, buf, rec_out, env_out);
 
@@ -241,7 +247,8 @@ hook_on_fatal(void *arg, bool is_corrupt, const char *what)
 	int fd = -1;
 
 	if (is_corrupt)
-		fd = openat(sp->segments_fd, "suspicious", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		fd = openat(sp->segments_fd, "suspicious",
+			    O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	fd_close(&fd);
 	snprintf(text, sizeof(text), "queue.db: %s", what);
 	sp->conf.on_fatal(sp->conf.intake_arg, text);
@@ -264,7 +271,9 @@ static const struct store_hooks spool_hooks = {
 static void
 fill_slot(const struct slot *s, struct spool_slot *out)
 {
-	*out = (struct spool_slot){ .number = s->number, .qid = s->qid, .place = s->place, .pending = s->pending };
+	*out = (struct spool_slot){
+		.number = s->number, .qid = s->qid, .place = s->place, .pending = s->pending
+	};
 }
 
 int
@@ -381,7 +390,8 @@ spool_get_stats(const struct spool *csp, struct spool_stats *out)
 	out->intake_code = sp->space.code;
 	events_get_stats(sp->events, &out->events);
 	count_segments(sp, out);
-	log_count_rowless(&sp->log, &out->rowless_messages, &out->rowless_bytes, &out->pending_rcpts);
+	log_count_rowless(&sp->log, &out->rowless_messages, &out->rowless_bytes,
+			  &out->pending_rcpts);
 }
 
 /* --- our own messages ------------------------------------------------------------------------ */
@@ -389,7 +399,8 @@ spool_get_stats(const struct spool *csp, struct spool_stats *out)
 static uint64_t
 own_qid(struct spool *sp)
 {
-	struct id_gen gen = { .slot = sp->conf.slot, .floor_us = sp->floors[sp->conf.slot % SPOOL_SLOTS] };
+	struct id_gen gen = { .slot = sp->conf.slot,
+			      .floor_us = sp->floors[sp->conf.slot % SPOOL_SLOTS] };
 	uint64_t qid = id_next(&gen);
 
 	spool_note_qid(sp, qid);
@@ -397,7 +408,8 @@ own_qid(struct spool *sp)
 }
 
 void
-spool_submit(struct spool *sp, const struct spool_submission *s, void (*done)(void *arg, int err, uint64_t qid), void *arg)
+spool_submit(struct spool *sp, const struct spool_submission *s,
+	     void (*done)(void *arg, int err, uint64_t qid), void *arg)
 {
 	struct commit_owner owner = { .done = done, .arg = arg };
 	struct record rec = {
@@ -409,7 +421,8 @@ spool_submit(struct spool *sp, const struct spool_submission *s, void (*done)(vo
 		.rcpt_count = s->rcpt_count,
 	};
 
-	if (s->content.n > RECORD_CONTENT_MAX || s->envelope.n > RECORD_ENVELOPE_MAX || s->trace.n > RECORD_TRACE_MAX)
+	if (s->content.n > RECORD_CONTENT_MAX || s->envelope.n > RECORD_ENVELOPE_MAX ||
+	    s->trace.n > RECORD_TRACE_MAX)
 		bug("a message of our own is too long");
 	if (sp->is_stopping) {
 		if (done != NULL)
@@ -436,13 +449,16 @@ quarantine_run(struct worker_job *job)
 	int fd;
 
 	snprintf(name, sizeof(name), "%u-%u-%u", q->at.segment, q->at.offset, q->at.length);
-	fd = openat(q->sp->corrupt_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = openat(q->sp->corrupt_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+		    0600);
 	if (fd < 0)
 		return;
 	for (uint32_t done = 0; done < q->at.length;) {
-		uint32_t n = q->at.length - done < sizeof(chunk) ? q->at.length - done : (uint32_t)sizeof(chunk);
+		uint32_t n = q->at.length - done < sizeof(chunk) ? q->at.length - done
+								 : (uint32_t)sizeof(chunk);
 
-		if (segments_read(&q->sp->segs, q->at.segment, chunk, n, (uint64_t)q->at.offset + done, false, &salt) < 0)
+		if (segments_read(&q->sp->segs, q->at.segment, chunk, n,
+				  (uint64_t)q->at.offset + done, false, &salt) < 0)
 			memset(chunk, 0, n);
 		if (fd_write_all(fd, chunk, n) < 0)
 			break;

@@ -22,12 +22,12 @@ struct progress;
 struct spool_config {
 	struct uv_loop_s *loop;
 	struct timer_set *timers;
-	int dir_fd;                     /* queue/, the current folder; the spool takes it */
-	uint16_t slot;                  /* our process slot, stands in queue ids */
+	int dir_fd;    /* queue/, the current folder; the spool takes it */
+	uint16_t slot; /* our process slot, stands in queue ids */
 	uint64_t segment_bytes;
 	uint64_t min_free_bytes;
-	uint64_t message_bytes;         /* longest content */
-	uint64_t events_bytes;          /* bound of the event log, 0: there is none */
+	uint64_t message_bytes; /* longest content */
+	uint64_t events_bytes;	/* bound of the event log, 0: there is none */
 	const struct spool_ops *ops;
 	void *ops_arg;
 	/* Mail is taken (0) or not (E_*), or may go on after a pause: tell the intakes. */
@@ -45,13 +45,13 @@ struct live_set {
 
 struct checkpoint {
 	struct timer timer;
-	uint64_t last_ms;               /* begin of the last one */
-	uint64_t mark;                  /* next message number at that time: what is below it gets rows now */
-	uint64_t target;                /* of the one that runs, 0: none runs */
-	uint64_t bytes_then;            /* commit bytes at that time */
-	uint32_t segments;              /* hot ones after the cursor, at the last look */
-	struct store_cursor cursor;     /* as committed, or on its way */
-	bool is_final;                  /* at the end: everything */
+	uint64_t last_ms;    /* begin of the last one */
+	uint64_t mark;	     /* next message number at that time: what is below it gets rows now */
+	uint64_t target;     /* of the one that runs, 0: none runs */
+	uint64_t bytes_then; /* commit bytes at that time */
+	uint32_t segments;   /* hot ones after the cursor, at the last look */
+	struct store_cursor cursor; /* as committed, or on its way */
+	bool is_final;		    /* at the end: everything */
 	void (*done)(void *arg);
 	void *done_arg;
 };
@@ -61,36 +61,36 @@ struct space {
 	struct worker_job stat_job;
 	bool is_stat_running;
 	uint64_t stat_bytes, stat_files; /* of the disk thread: what it saw */
-	uint64_t free_bytes;            /* of the file system, as of the last look */
-	int code;                       /* why no mail is taken, 0: it is */
-	int fail_code;                  /* of the last failed batch */
+	uint64_t free_bytes;		 /* of the file system, as of the last look */
+	int code;			 /* why no mail is taken, 0: it is */
+	int fail_code;			 /* of the last failed batch */
 	bool is_store_full;
-	bool is_low;                    /* below min_free */
-	bool is_making;                 /* a segment is being made or retired on the disk thread */
-	uint64_t make_ms;               /* not before that time */
-	atomic_bool is_busy;            /* commits happen: writing zeros gives way */
-	uint64_t probe_ms;              /* next probe */
-	uint32_t used_max;              /* most segments in use lately */
+	bool is_low;	     /* below min_free */
+	bool is_making;	     /* a segment is being made or retired on the disk thread */
+	uint64_t make_ms;    /* not before that time */
+	atomic_bool is_busy; /* commits happen: writing zeros gives way */
+	uint64_t probe_ms;   /* next probe */
+	uint32_t used_max;   /* most segments in use lately */
 	uint64_t used_max_ms;
-	uint64_t known_until_ms;        /* sp->known is dropped then */
-	uint64_t reserve_ms;            /* the reserve may be made again then */
+	uint64_t known_until_ms; /* sp->known is dropped then */
+	uint64_t reserve_ms;	 /* the reserve may be made again then */
 	bool has_reserve, is_reserve_running;
 };
 
 struct compact {
-	struct worker_job job;          /* first: cast back */
+	struct worker_job job; /* first: cast back */
 	struct spool *sp;
-	struct segment *from;           /* being emptied, NULL: nothing runs */
-	struct segment *to;             /* the cold segment that is open, NULL: none */
-	struct segment *told;           /* the one that queue.db was told of */
+	struct segment *from; /* being emptied, NULL: nothing runs */
+	struct segment *to;   /* the cold segment that is open, NULL: none */
+	struct segment *told; /* the one that queue.db was told of */
 	struct timer timer;
-	uint64_t not_before_ms;         /* compaction takes its share of the disk's time, no more */
+	uint64_t not_before_ms; /* compaction takes its share of the disk's time, no more */
 	/* One page, on the disk thread: */
 	struct store_place *places;
 	uint32_t count;
 	struct store_moved *moved;
 	uint32_t moved_count;
-	uint64_t damaged;               /* number of a record that cannot be read, 0: none */
+	uint64_t damaged; /* number of a record that cannot be read, 0: none */
 	uint64_t bytes, began_ms;
 	int err;
 };
@@ -111,21 +111,23 @@ struct spool {
 	struct timer replay_timer;
 	struct log_iter replay;
 	uint64_t replay_left;
-	struct map64 live_sets;         /* number -> struct live_set, of partly finished messages of the scan */
-	struct map64 known;             /* queue ids found by the scan, until the intakes have told what they still hold */
+	struct map64
+		live_sets; /* number -> struct live_set, of partly finished messages of the scan */
+	struct map64
+		known; /* queue ids found by the scan, until the intakes have told what they still hold */
 	bool has_known;
-	uint64_t *floors;               /* highest microsecond of the ids of each slot */
-	uint64_t log_bytes;             /* after the cursor */
-	struct {                        /* behind the last batch that we know of; segment 0: none in this run */
+	uint64_t *floors;   /* highest microsecond of the ids of each slot */
+	uint64_t log_bytes; /* after the cursor */
+	struct {	    /* behind the last batch that we know of; segment 0: none in this run */
 		uint32_t segment;
 		uint64_t salt, offset;
 	} tail;
-	uint64_t window_bytes;          /* most of it */
-	uint64_t bytes_written;         /* committed since start */
+	uint64_t window_bytes;	/* most of it */
+	uint64_t bytes_written; /* committed since start */
 	uint64_t last_commit_ms;
-	uint64_t own_us;                /* last of our own queue ids */
+	uint64_t own_us; /* last of our own queue ids */
 	bool is_started;
-	bool is_stopping;               /* nothing more is taken */
+	bool is_stopping; /* nothing more is taken */
 	struct spool_stats stats;
 };
 
@@ -151,7 +153,8 @@ int spool_start(struct spool *sp, const struct store_hooks *hooks, struct buf *w
 /* A batch is durable or refused (commit). */
 void spool_on_batch(void *arg, struct batch *b);
 /* Is this queue id stored, or on its way? Looks at the log and in queue.db. done: later, or before it returns. */
-void spool_is_known(struct spool *sp, uint64_t qid, void (*done)(void *arg, bool is_known), void *arg);
+void spool_is_known(struct spool *sp, uint64_t qid, void (*done)(void *arg, bool is_known),
+		    void *arg);
 /* The floors of message and batch numbers, above all that may ever have been given. */
 void spool_set_numbers(struct spool *sp, const struct store_cursor *c);
 /* Note that an id was used. */
@@ -162,7 +165,8 @@ void spool_quarantine(struct spool *sp, const struct place *at);
 /* ---- admit.c ---- */
 
 /* A durable message on its way to scheduling: suspects are held, keys are claimed first. live: as in on_message(). */
-void admit(struct spool *sp, const struct spool_msg *msg, const uint32_t *live, uint32_t live_count);
+void admit(struct spool *sp, const struct spool_msg *msg, const uint32_t *live,
+	   uint32_t live_count);
 void admit_replay_start(struct spool *sp);
 /* Checkpoint: messages of the scan that scheduling was not yet given, before a number, get rows from us. */
 void admit_give_rows(struct spool *sp, uint64_t before_number);
@@ -191,7 +195,8 @@ struct big;
 /* Content that is longer than a record may hold, or that memory is too short for. Its file is <qid>.big. */
 struct big *big_new(struct spool *sp, uint64_t qid);
 /* Bytes are copied. wrote: on the loop, when they are written (n < 0: E_*); then more may be sent. */
-void big_write(struct big *b, struct span data, void (*wrote)(void *arg, int err, size_t n), void *arg);
+void big_write(struct big *b, struct span data, void (*wrote)(void *arg, int err, size_t n),
+	       void *arg);
 /* File and folder are synced, then done. It is kept until big_free(); with is_kept the file stays. */
 void big_sync(struct big *b, void (*done)(void *arg, int err), void *arg);
 uint64_t big_length(const struct big *b);
@@ -249,13 +254,14 @@ bool progress_is_suspect(const struct progress *p, uint64_t qid);
 /* ---- read.c ---- */
 
 /* Store thread: see store_hooks.read_head. */
-int read_head(struct spool *sp, uint64_t number, const struct place *at, struct buf *buf, struct record *rec_out,
-	      struct span *env_out) MUST_CHECK;
+int read_head(struct spool *sp, uint64_t number, const struct place *at, struct buf *buf,
+	      struct record *rec_out, struct span *env_out) MUST_CHECK;
 /* The whole record at a place, header included, checked; on any thread, waiting for the disk. *rec_out, parts_out:
  * envelope, trace, content (empty for RECORD_BIG) in buf. */
-int read_record(struct spool *sp, uint64_t number, const struct place *at, struct buf *buf, struct record *rec_out,
-		struct span parts_out[3]) MUST_CHECK;
+int read_record(struct spool *sp, uint64_t number, const struct place *at, struct buf *buf,
+		struct record *rec_out, struct span parts_out[3]) MUST_CHECK;
 /* Views of a record for scheduling. */
-void read_view(const struct record *rec, const struct place *at, const struct span parts[3], struct spool_msg *out);
+void read_view(const struct record *rec, const struct place *at, const struct span parts[3],
+	       struct spool_msg *out);
 
 #endif

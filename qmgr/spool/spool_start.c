@@ -21,8 +21,8 @@
 
 enum {
 	FOLDER_MODE = 0700,
-	LOCK_WAIT_MS = 3000,            /* a predecessor that is just dying */
-	NUMBER_GAP = 65536,             /* numbers that may have been given without a trace */
+	LOCK_WAIT_MS = 3000, /* a predecessor that is just dying */
+	NUMBER_GAP = 65536,  /* numbers that may have been given without a trace */
 };
 
 static int
@@ -51,7 +51,8 @@ take_lock(struct spool *sp, struct buf *what_out)
 	struct timespec nap = { .tv_nsec = 20 * 1000 * 1000 };
 	char pid[32];
 
-	sp->lock_fd = openat(sp->segments_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	sp->lock_fd = openat(sp->segments_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+			     0600);
 	if (sp->lock_fd < 0) {
 		buf_printf(what_out, "segments/lock: %s", strerror(errno));
 		return err_from_errno(errno);
@@ -59,8 +60,10 @@ take_lock(struct spool *sp, struct buf *what_out)
 	while (flock(sp->lock_fd, LOCK_EX | LOCK_NB) < 0) {
 		if (clock_mono_ms() >= until_ms) {
 			read_owner(sp->lock_fd, pid);
-			buf_printf(what_out, "the spool is in use by process %s; stop that server, or use another directories { spool }",
-			    pid[0] != '\0' ? pid : "(unknown)");
+			buf_printf(what_out,
+				   "the spool is in use by process %s; stop that server, or use "
+				   "another directories { spool }",
+				   pid[0] != '\0' ? pid : "(unknown)");
 			return E_CONFIG;
 		}
 		nanosleep(&nap, NULL);
@@ -90,7 +93,10 @@ open_segments(struct spool *sp, struct buf *what_out)
 	int r = segments_open(&sp->segs, sp->segments_fd, sp->conf.segment_bytes, name);
 
 	if (r == E_CONFIG)
-		buf_printf(what_out, "segments/%s was written by another version; use that version, the spool was not touched", name);
+		buf_printf(what_out,
+			   "segments/%s was written by another version; use that version, the "
+			   "spool was not touched",
+			   name);
 	else if (r < 0)
 		buf_printf(what_out, "segments/%s: %s", name, err_info(r)->text);
 	return r;
@@ -141,7 +147,9 @@ open_store(struct spool *sp, const struct store_hooks *hooks, struct buf *what_o
 	buf_init(&why, 1024);
 	r = store_open("queue.db", false, is_suspicious, hooks, sp, &why, &sp->store);
 	if (r == E_CORRUPT) {
-		log_warn("queue.db is damaged (%s): it was moved to queue/corrupt and is rebuilt from the log", buf_cstr(&why));
+		log_warn("queue.db is damaged (%s): it was moved to queue/corrupt and is rebuilt "
+			 "from the log",
+			 buf_cstr(&why));
 		if ((r = put_aside(sp)) == 0)
 			r = E_NOTFOUND;
 	}
@@ -169,14 +177,16 @@ on_segment_row(void *arg, const struct store_segment *row)
 
 	if (seg == NULL) {
 		if (row->live_messages > 0)
-			log_warn("segments/%u.seg is gone: %llu messages in it cannot be delivered", row->number,
-			    (unsigned long long)row->live_messages);
+			log_warn("segments/%u.seg is gone: %llu messages in it cannot be delivered",
+				 row->number, (unsigned long long)row->live_messages);
 		return;
 	}
 	seg->live_messages = row->live_messages;
 	seg->live_bytes = row->live_bytes;
 	if (seg->state == SEGMENT_BAD && row->salt != 0) {
-		log_warn("segments/%u.seg: the header is damaged; its messages are read all the same", row->number);
+		log_warn("segments/%u.seg: the header is damaged; its messages are read all the "
+			 "same",
+			 row->number);
 		seg->salt = row->salt;
 		seg->kind = row->kind;
 		seg->state = SEGMENT_FULL;
@@ -197,7 +207,9 @@ put_aside_bad(struct spool *sp)
 		snprintf(name, sizeof(name), "%u.seg", seg->number);
 		if (renameat(sp->segments_fd, name, sp->corrupt_fd, name) < 0)
 			return err_from_errno(errno);
-		log_warn("segments/%s: the header is damaged, and no message is known to be in it; it was moved to queue/corrupt", name);
+		log_warn("segments/%s: the header is damaged, and no message is known to be in it; "
+			 "it was moved to queue/corrupt",
+			 name);
 		sp->stats.damaged++;
 		segments_forget(&sp->segs, seg);
 	}
@@ -216,7 +228,8 @@ on_floor(void *arg, uint16_t slot, uint64_t floor_us)
 void
 spool_set_numbers(struct spool *sp, const struct store_cursor *c)
 {
-	uint64_t number = c->next_number, batch = c->next_batch, max = store_max_number(sp->store) + 1;
+	uint64_t number = c->next_number, batch = c->next_batch,
+		 max = store_max_number(sp->store) + 1;
 
 	if (number < max)
 		number = max;

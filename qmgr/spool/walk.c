@@ -28,8 +28,9 @@ void
 walk_clear(struct walk *w)
 {
 	if (w->unreadable > 0)
-		log_warn("segments/%u.seg: %llu blocks of 4 KiB cannot be read; the disk is failing", w->seg->number,
-		    (unsigned long long)w->unreadable);
+		log_warn("segments/%u.seg: %llu blocks of 4 KiB cannot be read; the disk is "
+			 "failing",
+			 w->seg->number, (unsigned long long)w->unreadable);
 	mem_free(w->window);
 	w->window = NULL;
 }
@@ -43,7 +44,8 @@ read_around(struct walk *w, char *p, size_t n, uint64_t at)
 	for (size_t done = 0; done < n; done += RECORD_BLOCK_BYTES) {
 		size_t left = n - done < RECORD_BLOCK_BYTES ? n - done : RECORD_BLOCK_BYTES;
 
-		if (segments_read(&w->sp->segs, w->seg->number, p + done, left, at + done, false, &salt) == 0)
+		if (segments_read(&w->sp->segs, w->seg->number, p + done, left, at + done, false,
+				  &salt) == 0)
 			continue;
 		memset(p + done, 0, left);
 		w->unreadable++;
@@ -78,9 +80,10 @@ extend(struct walk *w, uint64_t end)
 		w->window_cap = n;
 	}
 	r = segments_read(&w->sp->segs, w->seg->number, w->window + w->window_n, n - w->window_n,
-	    w->window_at + w->window_n, false, &salt);
+			  w->window_at + w->window_n, false, &salt);
 	if (r == E_IO || r == E_CORRUPT) {
-		read_around(w, w->window + w->window_n, n - w->window_n, w->window_at + w->window_n);
+		read_around(w, w->window + w->window_n, n - w->window_n,
+			    w->window_at + w->window_n);
 		r = 0;
 	}
 	w->window_n = n;
@@ -97,7 +100,8 @@ walk_next(struct walk *w, enum record_step *step_out)
 		*step_out = RECORD_NONE;
 		if (w->walk.offset >= w->until)
 			return 0;
-		*step_out = record_walk_next(&w->walk, span_make(w->window, w->window_n), w->window_at, &w->rec, w->parts, &need);
+		*step_out = record_walk_next(&w->walk, span_make(w->window, w->window_n),
+					     w->window_at, &w->rec, w->parts, &need);
 		if (*step_out != RECORD_MORE)
 			return 0;
 		if ((r = extend(w, need)) < 0)
@@ -108,5 +112,6 @@ walk_next(struct walk *w, enum record_step *step_out)
 struct place
 walk_place(const struct walk *w)
 {
-	return (struct place){ w->seg->number, (uint32_t)w->walk.found_at, (uint32_t)record_length(&w->rec) };
+	return (struct place){ w->seg->number, (uint32_t)w->walk.found_at,
+			       (uint32_t)record_length(&w->rec) };
 }

@@ -10,12 +10,12 @@ struct walk {
 	struct spool *sp;
 	struct segment *seg;
 	struct record_walk walk;
-	char *window;           /* bytes of the segment from window_at on */
+	char *window; /* bytes of the segment from window_at on */
 	size_t window_n, window_cap;
 	uint64_t window_at;
-	uint64_t until;         /* stop looking there */
-	uint64_t unreadable;    /* blocks */
-	struct record rec;      /* of the last step */
+	uint64_t until;	     /* stop looking there */
+	uint64_t unreadable; /* blocks */
+	struct record rec;   /* of the last step */
 	struct span parts[3];
 };
 

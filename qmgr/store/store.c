@@ -22,9 +22,10 @@
 enum {
 	STORE_HASTE_MS = 10,
 	STORE_FULL_MS = 1000,
-	STORE_JOB_OPS = 20000,          /* of one transaction */
-	STORE_EVENTS_BYTES = 1 << 20,   /* so many bytes of events are not kept waiting */
-	STORE_EVENTS_MAX = 64 << 20,    /* no more are gathered: the disk does not keep up, they are lost */
+	STORE_JOB_OPS = 20000,	      /* of one transaction */
+	STORE_EVENTS_BYTES = 1 << 20, /* so many bytes of events are not kept waiting */
+	STORE_EVENTS_MAX =
+		64 << 20, /* no more are gathered: the disk does not keep up, they are lost */
 };
 
 /* Ops and queries on their way through the store thread. */
@@ -34,7 +35,7 @@ struct store_job {
 	struct op *ops, **ops_last;
 	uint32_t op_count;
 	struct query *queries, **queries_last;
-	struct buf events;              /* records for the event log */
+	struct buf events; /* records for the event log */
 	uint32_t event_count;
 	uint64_t events_lost;
 	bool has_events, is_events_durable;
@@ -42,15 +43,15 @@ struct store_job {
 };
 
 struct store {
-	struct db db;                   /* of the thread, while a job runs */
+	struct db db; /* of the thread, while a job runs */
 	struct store_hooks hooks;
 	void *arg;
-	struct worker *thread;          /* NULL: not yet running */
+	struct worker *thread; /* NULL: not yet running */
 	struct timer timer;
-	struct store_job *next;         /* gathers */
-	struct store_job *running;      /* or waits for room on the disk */
-	uint64_t next_due_ms;           /* when the gathered ops must go, 0: none */
-	uint64_t last_ms;               /* end of the last job */
+	struct store_job *next;	   /* gathers */
+	struct store_job *running; /* or waits for room on the disk */
+	uint64_t next_due_ms;	   /* when the gathered ops must go, 0: none */
+	uint64_t last_ms;	   /* end of the last job */
 	size_t backlog;
 	bool is_full;
 	bool wants_events;
@@ -82,7 +83,8 @@ write_events(struct store_job *j)
 	struct store *st = j->st;
 
 	if (j->event_count > 0 && !j->is_events_durable)
-		j->is_events_durable = st->hooks.write_events(st->arg, j->events.p, j->events.n, j->event_count) == 0;
+		j->is_events_durable = st->hooks.write_events(st->arg, j->events.p, j->events.n,
+							      j->event_count) == 0;
 }
 
 static void
@@ -200,9 +202,11 @@ submit(struct store *st)
 	struct store_job *j = st->next;
 	uint64_t now_ms = clock_mono_ms(), due_ms = st->next_due_ms;
 
-	if (st->thread == NULL || st->running != NULL || (j->ops == NULL && j->queries == NULL && !j->has_events))
+	if (st->thread == NULL || st->running != NULL ||
+	    (j->ops == NULL && j->queries == NULL && !j->has_events))
 		return;
-	if ((j->ops == NULL && !j->has_events) || j->op_count >= STORE_JOB_OPS || j->events.n >= STORE_EVENTS_BYTES)
+	if ((j->ops == NULL && !j->has_events) || j->op_count >= STORE_JOB_OPS ||
+	    j->events.n >= STORE_EVENTS_BYTES)
 		due_ms = 0;
 	else if (j->queries != NULL && st->last_ms + STORE_HASTE_MS < due_ms)
 		due_ms = st->last_ms + STORE_HASTE_MS;
@@ -253,7 +257,8 @@ give(struct store *st, struct op *op)
 	struct store_job *j = st->next;
 
 	if (op->number != 0)
-		op->has_place = st->hooks.place_of(st->arg, op->number, &op->place, &op->is_suspect);
+		op->has_place = st->hooks.place_of(st->arg, op->number, &op->place,
+						   &op->is_suspect);
 	op->bytes = sizeof(*op) + op->arena.used_bytes;
 	st->backlog += op->bytes;
 	*j->ops_last = op;
@@ -320,16 +325,17 @@ store_bounce(struct store *st, const struct bounce *b)
 static void
 finish_expand(struct store *st, struct op *op)
 {
-	void (*done)(void *arg, const struct row *made, uint32_t count) =
-		(void (*)(void *, const struct row *, uint32_t))op->done;
+	void (*done)(void *arg, const struct row *made,
+		     uint32_t count) = (void (*)(void *, const struct row *, uint32_t))op->done;
 
 	(void)st;
 	done(op->arg, op->expand.made, op->expand.made_count);
 }
 
 void
-store_expand(struct store *st, uint64_t number, uint32_t parent, const struct row *children, uint32_t count,
-	     bool is_parent_done, void (*done)(void *arg, const struct row *made, uint32_t count), void *arg)
+store_expand(struct store *st, uint64_t number, uint32_t parent, const struct row *children,
+	     uint32_t count, bool is_parent_done,
+	     void (*done)(void *arg, const struct row *made, uint32_t count), void *arg)
 {
 	struct op *op = op_new(OP_EXPAND, number, parent);
 
@@ -357,7 +363,8 @@ store_reported(struct store *st, uint64_t number, uint64_t last_id)
 }
 
 void
-store_lane_rest(struct store *st, const struct store_lane *lane, uint64_t not_before_ms, bool is_active)
+store_lane_rest(struct store *st, const struct store_lane *lane, uint64_t not_before_ms,
+		bool is_active)
 {
 	struct op *op = op_new(OP_LANE, 0, 0);
 
@@ -401,8 +408,8 @@ store_set_cursor(struct store *st, const struct store_cursor *c, void (*done)(vo
 }
 
 static void
-give_segment(struct store *st, enum segment_op what, uint32_t number, uint64_t salt, enum segment_kind kind,
-	     void (*done)(void *arg), void *arg)
+give_segment(struct store *st, enum segment_op what, uint32_t number, uint64_t salt,
+	     enum segment_kind kind, void (*done)(void *arg), void *arg)
 {
 	struct op *op = op_new(OP_SEGMENT, 0, 0);
 
@@ -444,15 +451,17 @@ store_set_floor(struct store *st, uint16_t slot, uint64_t floor_us)
 static void
 finish_key(struct store *st, struct op *op)
 {
-	void (*done)(void *arg, uint64_t number, bool is_duplicate) = (void (*)(void *, uint64_t, bool))op->done;
+	void (*done)(void *arg, uint64_t number,
+		     bool is_duplicate) = (void (*)(void *, uint64_t, bool))op->done;
 
 	(void)st;
 	done(op->arg, op->number, op->key.is_duplicate);
 }
 
 void
-store_claim_key(struct store *st, enum record_origin origin, struct span name, struct span key, uint64_t number,
-		void (*done)(void *arg, uint64_t number, bool is_duplicate), void *arg)
+store_claim_key(struct store *st, enum record_origin origin, struct span name, struct span key,
+		uint64_t number, void (*done)(void *arg, uint64_t number, bool is_duplicate),
+		void *arg)
 {
 	struct op *op = op_new(OP_KEY, number, 0);
 
@@ -466,7 +475,8 @@ store_claim_key(struct store *st, enum record_origin origin, struct span name, s
 }
 
 void
-store_move(struct store *st, const struct store_moved *moved, uint32_t count, void (*done)(void *arg), void *arg)
+store_move(struct store *st, const struct store_moved *moved, uint32_t count,
+	   void (*done)(void *arg), void *arg)
 {
 	struct op *op = op_new(OP_MOVE, 0, 0);
 
@@ -526,8 +536,8 @@ store_events_now(struct store *st)
 /* --- waiting --------------------------------------------------------------------------------- */
 
 struct query *
-query_new(void (*run)(struct db *db, struct query *q), void (*finish)(struct store *st, struct query *q),
-	  void (*done)(void), void *arg)
+query_new(void (*run)(struct db *db, struct query *q),
+	  void (*finish)(struct store *st, struct query *q), void (*done)(void), void *arg)
 {
 	struct query *q = mem_zalloc(sizeof(*q));
 
@@ -614,8 +624,8 @@ store_get_stats(const struct store *st, struct store_stats *out)
 /* --- life ------------------------------------------------------------------------------------ */
 
 int
-store_open(const char *name, bool is_new, bool is_suspicious, const struct store_hooks *hooks, void *arg,
-	   struct buf *what_out, struct store **out)
+store_open(const char *name, bool is_new, bool is_suspicious, const struct store_hooks *hooks,
+	   void *arg, struct buf *what_out, struct store **out)
 {
 	struct store *st = mem_zalloc(sizeof(*st));
 	int r;

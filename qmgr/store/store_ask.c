@@ -11,8 +11,9 @@
 static void
 finish_due(struct store *st, struct query *q)
 {
-	void (*done)(void *arg, const struct store_lane *lanes, uint32_t count, uint64_t next_due_ms) =
-		(void (*)(void *, const struct store_lane *, uint32_t, uint64_t))q->done;
+	void (*done)(void *arg, const struct store_lane *lanes, uint32_t count,
+		     uint64_t next_due_ms) = (void (*)(void *, const struct store_lane *, uint32_t,
+						       uint64_t))q->done;
 
 	(void)st;
 	done(q->arg, q->lanes, q->count, q->next_due_ms);
@@ -21,7 +22,9 @@ finish_due(struct store *st, struct query *q)
 
 void
 store_due_lanes(struct store *st, uint64_t now_ms, uint32_t limit,
-		void (*done)(void *arg, const struct store_lane *lanes, uint32_t count, uint64_t next_due_ms), void *arg)
+		void (*done)(void *arg, const struct store_lane *lanes, uint32_t count,
+			     uint64_t next_due_ms),
+		void *arg)
 {
 	struct query *q = query_new(query_due_lanes, finish_due, (void (*)(void))done, arg);
 
@@ -33,8 +36,9 @@ store_due_lanes(struct store *st, uint64_t now_ms, uint32_t limit,
 static void
 finish_lane(struct store *st, struct query *q)
 {
-	void (*done)(void *arg, struct span name, const struct store_lane *lane) =
-		(void (*)(void *, struct span, const struct store_lane *))q->done;
+	void (*done)(void *arg, struct span name,
+		     const struct store_lane *lane) = (void (*)(void *, struct span,
+								const struct store_lane *))q->done;
 
 	(void)st;
 	done(q->arg, q->text, &q->lanes[0]);
@@ -54,8 +58,9 @@ store_lane_open(struct store *st, struct span name,
 static void
 finish_load(struct store *st, struct query *q)
 {
-	void (*done)(void *arg, struct span lane, const struct row *rows, uint32_t count, uint64_t next_due_ms) =
-		(void (*)(void *, struct span, const struct row *, uint32_t, uint64_t))q->done;
+	void (*done)(void *arg, struct span lane, const struct row *rows, uint32_t count,
+		     uint64_t next_due_ms) = (void (*)(void *, struct span, const struct row *,
+						       uint32_t, uint64_t))q->done;
 
 	(void)st;
 	done(q->arg, q->text, q->rows, q->count, q->next_due_ms);
@@ -64,7 +69,8 @@ finish_load(struct store *st, struct query *q)
 
 void
 store_load_lane(struct store *st, struct span lane, uint64_t now_ms, uint32_t limit,
-		void (*done)(void *arg, struct span lane, const struct row *rows, uint32_t count, uint64_t next_due_ms),
+		void (*done)(void *arg, struct span lane, const struct row *rows, uint32_t count,
+			     uint64_t next_due_ms),
 		void *arg)
 {
 	struct query *q = query_new(query_load_lane, finish_load, (void (*)(void))done, arg);
@@ -78,8 +84,8 @@ store_load_lane(struct store *st, struct span lane, uint64_t now_ms, uint32_t li
 static void
 finish_rows(struct store *st, struct query *q)
 {
-	void (*done)(void *arg, const struct row *rows, uint32_t count) =
-		(void (*)(void *, const struct row *, uint32_t))q->done;
+	void (*done)(void *arg, const struct row *rows,
+		     uint32_t count) = (void (*)(void *, const struct row *, uint32_t))q->done;
 
 	/* A list goes on from where this step ended. */
 	if (q->is_more) {
@@ -91,9 +97,9 @@ finish_rows(struct store *st, struct query *q)
 }
 
 void
-store_expired_rows(struct store *st, struct span lane, bool is_null_sender, uint64_t now_ms, uint64_t born_ms,
-		   uint64_t after_number, uint32_t limit, void (*done)(void *arg, const struct row *rows, uint32_t count),
-		   void *arg)
+store_expired_rows(struct store *st, struct span lane, bool is_null_sender, uint64_t now_ms,
+		   uint64_t born_ms, uint64_t after_number, uint32_t limit,
+		   void (*done)(void *arg, const struct row *rows, uint32_t count), void *arg)
 {
 	struct query *q = query_new(query_expired, finish_rows, (void (*)(void))done, arg);
 
@@ -113,7 +119,8 @@ keep_text(struct query *q, struct span s)
 }
 
 void
-store_list(struct store *st, const struct store_filter *f, uint64_t after_number, uint32_t after_index, uint32_t limit,
+store_list(struct store *st, const struct store_filter *f, uint64_t after_number,
+	   uint32_t after_index, uint32_t limit,
 	   void (*done)(void *arg, const struct row *rows, uint32_t count), void *arg)
 {
 	struct query *q = query_new(query_list, finish_rows, (void (*)(void))done, arg);
@@ -138,8 +145,9 @@ store_list(struct store *st, const struct store_filter *f, uint64_t after_number
 static void
 finish_message_rows(struct store *st, struct query *q)
 {
-	void (*done)(void *arg, uint64_t number, const struct row *rows, uint32_t count) =
-		(void (*)(void *, uint64_t, const struct row *, uint32_t))q->done;
+	void (*done)(void *arg, uint64_t number, const struct row *rows,
+		     uint32_t count) = (void (*)(void *, uint64_t, const struct row *,
+						 uint32_t))q->done;
 
 	(void)st;
 	done(q->arg, q->number, q->rows, q->count);
@@ -148,7 +156,8 @@ finish_message_rows(struct store *st, struct query *q)
 
 void
 store_get_rows(struct store *st, uint64_t number,
-	       void (*done)(void *arg, uint64_t number, const struct row *rows, uint32_t count), void *arg)
+	       void (*done)(void *arg, uint64_t number, const struct row *rows, uint32_t count),
+	       void *arg)
 {
 	struct query *q = query_new(query_rows, finish_message_rows, (void (*)(void))done, arg);
 
@@ -159,7 +168,8 @@ store_get_rows(struct store *st, uint64_t number,
 static void
 finish_qid(struct store *st, struct query *q)
 {
-	void (*done)(void *arg, uint64_t qid, uint64_t number) = (void (*)(void *, uint64_t, uint64_t))q->done;
+	void (*done)(void *arg, uint64_t qid,
+		     uint64_t number) = (void (*)(void *, uint64_t, uint64_t))q->done;
 
 	(void)st;
 	done(q->arg, q->number, q->count > 0 ? q->numbers[0] : 0);
@@ -167,7 +177,8 @@ finish_qid(struct store *st, struct query *q)
 }
 
 void
-store_find_qid(struct store *st, uint64_t qid, void (*done)(void *arg, uint64_t qid, uint64_t number), void *arg)
+store_find_qid(struct store *st, uint64_t qid,
+	       void (*done)(void *arg, uint64_t qid, uint64_t number), void *arg)
 {
 	struct query *q = query_new(query_qid, finish_qid, (void (*)(void))done, arg);
 
@@ -178,8 +189,8 @@ store_find_qid(struct store *st, uint64_t qid, void (*done)(void *arg, uint64_t 
 static void
 finish_numbers(struct store *st, struct query *q)
 {
-	void (*done)(void *arg, const uint64_t *numbers, uint32_t count) =
-		(void (*)(void *, const uint64_t *, uint32_t))q->done;
+	void (*done)(void *arg, const uint64_t *numbers,
+		     uint32_t count) = (void (*)(void *, const uint64_t *, uint32_t))q->done;
 
 	(void)st;
 	done(q->arg, q->numbers, q->count);
@@ -190,7 +201,8 @@ void
 store_bounce_messages(struct store *st, uint64_t after_number, uint32_t limit,
 		      void (*done)(void *arg, const uint64_t *numbers, uint32_t count), void *arg)
 {
-	struct query *q = query_new(query_bounce_messages, finish_numbers, (void (*)(void))done, arg);
+	struct query *q = query_new(query_bounce_messages, finish_numbers, (void (*)(void))done,
+				    arg);
 
 	q->number = after_number;
 	q->limit = limit;
@@ -200,7 +212,8 @@ store_bounce_messages(struct store *st, uint64_t after_number, uint32_t limit,
 static void
 finish_report(struct store *st, struct query *q)
 {
-	void (*done)(void *arg, const struct store_report *report) = (void (*)(void *, const struct store_report *))q->done;
+	void (*done)(void *arg, const struct store_report *report) =
+		(void (*)(void *, const struct store_report *))q->done;
 
 	(void)st;
 	done(q->arg, q->report);
@@ -208,7 +221,8 @@ finish_report(struct store *st, struct query *q)
 }
 
 void
-store_get_report(struct store *st, uint64_t number, void (*done)(void *arg, const struct store_report *report), void *arg)
+store_get_report(struct store *st, uint64_t number,
+		 void (*done)(void *arg, const struct store_report *report), void *arg)
 {
 	struct query *q = query_new(query_report, finish_report, (void (*)(void))done, arg);
 
@@ -219,8 +233,9 @@ store_get_report(struct store *st, uint64_t number, void (*done)(void *arg, cons
 static void
 finish_places(struct store *st, struct query *q)
 {
-	void (*done)(void *arg, const struct store_place *places, uint32_t count) =
-		(void (*)(void *, const struct store_place *, uint32_t))q->done;
+	void (*done)(void *arg, const struct store_place *places,
+		     uint32_t count) = (void (*)(void *, const struct store_place *,
+						 uint32_t))q->done;
 
 	(void)st;
 	done(q->arg, q->places, q->count);
@@ -229,9 +244,11 @@ finish_places(struct store *st, struct query *q)
 
 void
 store_segment_messages(struct store *st, uint32_t segment, uint64_t after_number, uint32_t limit,
-		       void (*done)(void *arg, const struct store_place *places, uint32_t count), void *arg)
+		       void (*done)(void *arg, const struct store_place *places, uint32_t count),
+		       void *arg)
 {
-	struct query *q = query_new(query_segment_messages, finish_places, (void (*)(void))done, arg);
+	struct query *q = query_new(query_segment_messages, finish_places, (void (*)(void))done,
+				    arg);
 
 	q->index = segment;
 	q->number = after_number;
@@ -242,7 +259,8 @@ store_segment_messages(struct store *st, uint32_t segment, uint64_t after_number
 static void
 finish_place(struct store *st, struct query *q)
 {
-	void (*done)(void *arg, const struct store_place *place) = (void (*)(void *, const struct store_place *))q->done;
+	void (*done)(void *arg, const struct store_place *place) =
+		(void (*)(void *, const struct store_place *))q->done;
 
 	(void)st;
 	done(q->arg, q->count > 0 ? &q->places[0] : NULL);
@@ -250,7 +268,8 @@ finish_place(struct store *st, struct query *q)
 }
 
 void
-store_find_place(struct store *st, uint64_t number, void (*done)(void *arg, const struct store_place *place), void *arg)
+store_find_place(struct store *st, uint64_t number,
+		 void (*done)(void *arg, const struct store_place *place), void *arg)
 {
 	struct query *q = query_new(query_place, finish_place, (void (*)(void))done, arg);
 

@@ -16,8 +16,8 @@
 
 enum {
 	DB_VERSION = 1,
-	DB_PAGES = 2048,                /* page cache, 4 KiB each */
-	DB_WAL_PAGES = 2048,            /* written back into the file when the log has grown to this */
+	DB_PAGES = 2048,     /* page cache, 4 KiB each */
+	DB_WAL_PAGES = 2048, /* written back into the file when the log has grown to this */
 };
 
 static const char db_schema[] =
@@ -69,8 +69,8 @@ fail_sql(struct db *db, const char *during)
 	/* Not sqlite3_system_errno(): a COMMIT that fails leaves there what was before. */
 	int errnum = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN ? errno : 0;
 
-	snprintf(what, sizeof(what), "%s (%d)%s%s: %.120s", sqlite3_errmsg(db->sql), code, errnum != 0 ? ": " : "",
-	    errnum != 0 ? strerror(errnum) : "", during);
+	snprintf(what, sizeof(what), "%s (%d)%s%s: %.120s", sqlite3_errmsg(db->sql), code,
+		 errnum != 0 ? ": " : "", errnum != 0 ? strerror(errnum) : "", during);
 	db_fail(db, classify(code, errnum), what);
 }
 
@@ -81,7 +81,8 @@ db_stmt(struct db *db, enum stmt_id id)
 {
 	sqlite3_stmt *s = db->stmts[id];
 
-	if (s == NULL && sqlite3_prepare_v3(db->sql, db_sql[id], -1, SQLITE_PREPARE_PERSISTENT, &s, NULL) != SQLITE_OK) {
+	if (s == NULL && sqlite3_prepare_v3(db->sql, db_sql[id], -1, SQLITE_PREPARE_PERSISTENT, &s,
+					    NULL) != SQLITE_OK) {
 		fail_sql(db, db_sql[id]);
 		return NULL;
 	}
@@ -309,10 +310,11 @@ configure(struct db *db)
 	char sql[300];
 
 	snprintf(sql, sizeof(sql),
-	    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
-	    "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cache_size = %d; PRAGMA wal_autocheckpoint = %d; "
-	    "PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF",
-	    DB_PAGES, DB_WAL_PAGES);
+		 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
+		 "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cache_size = %d; PRAGMA "
+		 "wal_autocheckpoint = %d; "
+		 "PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF",
+		 DB_PAGES, DB_WAL_PAGES);
 	exec(db, sql);
 }
 
@@ -324,7 +326,10 @@ check_version(struct db *db)
 
 	if (pragma_number(db, "PRAGMA user_version", &version) < 0)
 		return db->err;
-	if (pragma_number(db, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('cursor', 'total')", &tables) < 0)
+	if (pragma_number(db,
+			  "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN "
+			  "('cursor', 'total')",
+			  &tables) < 0)
 		return db->err;
 	if (version == DB_VERSION && tables == 2)
 		return 0;
@@ -333,7 +338,8 @@ check_version(struct db *db)
 		db_fail(db, E_NOTFOUND, "it is empty");
 		return db->err;
 	}
-	snprintf(what, sizeof(what), "it has format version %llu, this program knows %d", (unsigned long long)version, DB_VERSION);
+	snprintf(what, sizeof(what), "it has format version %llu, this program knows %d",
+		 (unsigned long long)version, DB_VERSION);
 	db_fail(db, E_CONFIG, what);
 	return db->err;
 }
@@ -353,7 +359,8 @@ create(struct db *db)
 int
 db_open(struct db *db, const char *name, bool is_new, bool is_suspicious, struct buf *what_out)
 {
-	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | (is_new ? SQLITE_OPEN_CREATE : 0);
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
+		    (is_new ? SQLITE_OPEN_CREATE : 0);
 
 	buf_init(&db->head.buf, RECORD_HEADER_BYTES + RECORD_ENVELOPE_MAX);
 	map64_init(&db->rowed);

@@ -14,7 +14,18 @@
 /* ---- what waits ---- */
 
 enum op_kind {
-	OP_DONE, OP_PUT, OP_UNLOAD, OP_BOUNCE, OP_EXPAND, OP_REPORTED, OP_LANE, OP_CURSOR, OP_SEGMENT, OP_FLOOR, OP_KEY, OP_MOVE,
+	OP_DONE,
+	OP_PUT,
+	OP_UNLOAD,
+	OP_BOUNCE,
+	OP_EXPAND,
+	OP_REPORTED,
+	OP_LANE,
+	OP_CURSOR,
+	OP_SEGMENT,
+	OP_FLOOR,
+	OP_KEY,
+	OP_MOVE,
 	OP_KIND_COUNT
 };
 
@@ -31,45 +42,45 @@ struct op {
 	bool has_place, is_suspect;
 	struct place place;
 	union {
-		struct row row;                 /* OP_PUT */
-		struct bounce bounce;           /* OP_BOUNCE */
-		struct {                        /* OP_EXPAND */
+		struct row row;	      /* OP_PUT */
+		struct bounce bounce; /* OP_BOUNCE */
+		struct {	      /* OP_EXPAND */
 			struct row *children;
 			uint32_t count;
 			bool is_parent_done;
-			struct row *made;       /* result, in arena */
+			struct row *made; /* result, in arena */
 			uint32_t made_count;
 		} expand;
-		struct {                        /* OP_LANE */
+		struct { /* OP_LANE */
 			struct store_lane lane;
 			uint64_t not_before_ms;
 			bool is_active;
 		} lane;
-		uint64_t last_id;               /* OP_REPORTED */
-		struct store_cursor cursor;     /* OP_CURSOR */
-		struct {                        /* OP_SEGMENT */
+		uint64_t last_id;	    /* OP_REPORTED */
+		struct store_cursor cursor; /* OP_CURSOR */
+		struct {		    /* OP_SEGMENT */
 			enum segment_op what;
 			uint32_t number;
 			uint64_t salt;
 			enum segment_kind kind;
 		} segment;
-		struct {                        /* OP_FLOOR */
+		struct { /* OP_FLOOR */
 			uint16_t slot;
 			uint64_t floor_us;
 		} floor;
-		struct {                        /* OP_KEY */
+		struct { /* OP_KEY */
 			enum record_origin origin;
 			struct span name, key;
-			bool is_duplicate;      /* result */
+			bool is_duplicate; /* result */
 		} key;
-		struct {                        /* OP_MOVE */
+		struct { /* OP_MOVE */
 			struct store_moved *moved;
 			uint32_t count;
 		} move;
 	};
 	/* On the loop, after the commit; NULL: nobody waits. */
 	void (*finish)(struct store *st, struct op *op);
-	void (*done)(void);                     /* of the caller; cast back in finish() */
+	void (*done)(void); /* of the caller; cast back in finish() */
 	void *arg;
 	struct arena arena;
 };
@@ -92,7 +103,7 @@ struct query {
 	/* answer */
 	struct row *rows;
 	uint32_t count;
-	bool is_more;           /* query_list: not yet at the end, run it again */
+	bool is_more; /* query_list: not yet at the end, run it again */
 	uint64_t next_due_ms;
 	struct store_lane *lanes;
 	uint64_t *numbers;
@@ -101,8 +112,9 @@ struct query {
 	struct arena arena;
 };
 
-struct query *query_new(void (*run)(struct db *db, struct query *q), void (*finish)(struct store *st, struct query *q),
-			void (*done)(void), void *arg);
+struct query *query_new(void (*run)(struct db *db, struct query *q),
+			void (*finish)(struct store *st, struct query *q), void (*done)(void),
+			void *arg);
 void query_free(struct query *q);
 void store_ask(struct store *st, struct query *q);
 
@@ -117,8 +129,8 @@ enum stmt_id {
 
 struct lane_mem {
 	int64_t id;
-	bool is_active;         /* a structure in memory of scheduling */
-	bool is_saved;          /* ... and the row says so */
+	bool is_active; /* a structure in memory of scheduling */
+	bool is_saved;	/* ... and the row says so */
 };
 
 struct db {
@@ -129,13 +141,13 @@ struct db {
 	/* First failure of this transaction: 0, E_NOSPACE (again later), E_CORRUPT or E_IO (the end); what, for a person. */
 	int err;
 	char what[300];
-	uint64_t cursor;                /* as committed, or by this transaction */
-	struct store_counts counts;     /* as in table total */
+	uint64_t cursor;	    /* as committed, or by this transaction */
+	struct store_counts counts; /* as in table total */
 	bool is_counts_dirty;
-	struct map64 rowed;             /* messages after the cursor that have a message row: db_rowed() */
-	struct map64 loaded;            /* store_key() of rows that are in memory */
-	struct map lanes;               /* name -> struct lane_mem */
-	struct store_change *changes;   /* of this transaction */
+	struct map64 rowed;  /* messages after the cursor that have a message row: db_rowed() */
+	struct map64 loaded; /* store_key() of rows that are in memory */
+	struct map lanes;    /* name -> struct lane_mem */
+	struct store_change *changes; /* of this transaction */
 	size_t change_count, change_cap;
 	/* The last record whose envelope was read. */
 	struct {
@@ -150,7 +162,8 @@ struct db {
 /* 44 bits of number, 20 of index. */
 uint64_t store_key(uint64_t number, uint32_t index);
 
-int db_open(struct db *db, const char *name, bool is_new, bool is_suspicious, struct buf *what_out) MUST_CHECK;
+int db_open(struct db *db, const char *name, bool is_new, bool is_suspicious,
+	    struct buf *what_out) MUST_CHECK;
 void db_close(struct db *db);
 /* A statement, reset and without bindings. Never NULL once the database is open. */
 sqlite3_stmt *db_stmt(struct db *db, enum stmt_id id);
@@ -187,7 +200,8 @@ void db_settle(struct db *db, uint64_t number);
 void db_count_live(struct db *db, uint32_t segment, uint32_t length, int delta);
 struct store_change *db_change(struct db *db, uint64_t number);
 /* A new row of rcpt; lane and message row exist. */
-void db_insert_row(struct db *db, const struct row *row, int64_t lane, uint64_t born_ms, bool is_null_sender);
+void db_insert_row(struct db *db, const struct row *row, int64_t lane, uint64_t born_ms,
+		   bool is_null_sender);
 /* Row made of the columns of STMT_ROW_* selections, in the arena. */
 void db_get_row(sqlite3_stmt *s, struct arena *a, struct row *out);
 void db_count_state(struct db *db, enum row_state state, uint32_t attempts, int delta);

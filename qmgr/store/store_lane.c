@@ -159,7 +159,8 @@ db_lane_save(struct db *db, struct op *op)
 
 	lane->is_active = lane->is_saved = op->lane.is_active;
 	/* Nothing to remember. Not while it is active: its id is in use. */
-	if (!op->lane.is_active && l->failures == 0 && op->lane.not_before_ms == 0 && !has_row && !has_other_rows(db, lane->id)) {
+	if (!op->lane.is_active && l->failures == 0 && op->lane.not_before_ms == 0 && !has_row &&
+	    !has_other_rows(db, lane->id)) {
 		s = db_stmt(db, STMT_LANE_DROP);
 		db_bind_u64(db, s, 1, (uint64_t)lane->id);
 		db_run(db, s);

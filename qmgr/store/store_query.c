@@ -121,7 +121,9 @@ add_text(struct where *w, const char *column, const char *before, struct span te
 		return;
 	pattern = like_pattern(w, text);
 	buf_printf(&w->sql, " AND %s LIKE ?%d ESCAPE '\\'", column, w->count + 1);
-	bind_text(w, before[0] == '\0' ? pattern : span_of(arena_printf(w->arena, "%s%.*s", before, SPAN_ARG(pattern))));
+	bind_text(w, before[0] == '\0' ? pattern
+				       : span_of(arena_printf(w->arena, "%s%.*s", before,
+							      SPAN_ARG(pattern))));
 }
 
 static void
@@ -214,7 +216,8 @@ query_list(struct db *db, struct query *q)
 	buf_printf(&w.sql, " ORDER BY r.number, r.idx LIMIT %u", q->limit - q->count);
 	if (q->rows == NULL)
 		q->rows = arena_alloc(&q->arena, (q->limit + 1) * sizeof(*q->rows));
-	if (buf_check(&w.sql) < 0 || sqlite3_prepare_v2(db->sql, buf_cstr(&w.sql), -1, &s, NULL) != SQLITE_OK) {
+	if (buf_check(&w.sql) < 0 ||
+	    sqlite3_prepare_v2(db->sql, buf_cstr(&w.sql), -1, &s, NULL) != SQLITE_OK) {
 		db_fail(db, E_INTERNAL, sqlite3_errmsg(db->sql));
 		buf_clear(&w.sql);
 		return;

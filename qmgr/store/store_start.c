@@ -102,7 +102,8 @@ store_has_qid(struct store *st, uint64_t qid)
 }
 
 void
-store_each_floor(struct store *st, void (*fn)(void *arg, uint16_t slot, uint64_t floor_us), void *arg)
+store_each_floor(struct store *st, void (*fn)(void *arg, uint16_t slot, uint64_t floor_us),
+		 void *arg)
 {
 	struct db *db = db_of(st);
 	sqlite3_stmt *s = db_stmt(db, STMT_FLOOR_ALL);
@@ -112,7 +113,8 @@ store_each_floor(struct store *st, void (*fn)(void *arg, uint16_t slot, uint64_t
 }
 
 void
-store_each_segment(struct store *st, void (*fn)(void *arg, const struct store_segment *s), void *arg)
+store_each_segment(struct store *st, void (*fn)(void *arg, const struct store_segment *s),
+		   void *arg)
 {
 	struct db *db = db_of(st);
 	sqlite3_stmt *s = db_stmt(db, STMT_SEGMENT_ALL);
@@ -177,7 +179,7 @@ drop_message(struct db *db, uint64_t number)
 	s = db_stmt(db, STMT_SEGMENT_LIVE);
 	db_bind_u64(db, s, 1, segment);
 	db_bind_u64(db, s, 2, (uint64_t)-1);
-	db_bind_u64(db, s, 3, (uint64_t)-(int64_t)length);
+	db_bind_u64(db, s, 3, (uint64_t) - (int64_t)length);
 	db_run(db, s);
 	db->counts.messages--;
 	db->counts.bytes -= size;
@@ -185,7 +187,8 @@ drop_message(struct db *db, uint64_t number)
 }
 
 static void
-add_message(struct db *db, const struct record *rec, const struct place *at, const struct envelope *e)
+add_message(struct db *db, const struct record *rec, const struct place *at,
+	    const struct envelope *e)
 {
 	sqlite3_stmt *s = db_stmt(db, STMT_MESSAGE_ADD);
 
@@ -220,7 +223,8 @@ add_message(struct db *db, const struct record *rec, const struct place *at, con
 }
 
 int
-store_rebuild_message(struct store *st, const struct record *rec, const struct place *at, struct span envelope)
+store_rebuild_message(struct store *st, const struct record *rec, const struct place *at,
+		      struct span envelope)
 {
 	struct db *db = db_of(st);
 	struct lane_mem *lane = db_lane(db, SPAN(""));
@@ -233,9 +237,14 @@ store_rebuild_message(struct store *st, const struct record *rec, const struct p
 		add_message(db, rec, at, &e);
 		for (uint32_t i = 0; i < e.rcpt_count; i++) {
 			struct row row = {
-				.number = rec->number, .index = e.rcpts[i].index, .state = ROW_UNKNOWN,
-				.address = e.rcpts[i].addr, .orcpt = e.rcpts[i].orcpt, .orig = e.rcpts[i].orig,
-				.notify = e.rcpts[i].notify, .text = SPAN("queue.db was lost: fate unknown"),
+				.number = rec->number,
+				.index = e.rcpts[i].index,
+				.state = ROW_UNKNOWN,
+				.address = e.rcpts[i].addr,
+				.orcpt = e.rcpts[i].orcpt,
+				.orig = e.rcpts[i].orig,
+				.notify = e.rcpts[i].notify,
+				.text = SPAN("queue.db was lost: fate unknown"),
 			};
 
 			db_insert_row(db, &row, lane->id, rec->arrival_us / 1000, e.sender.n == 0);

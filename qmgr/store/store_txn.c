@@ -99,7 +99,8 @@ read_head(struct db *db, const struct op *op, uint64_t number, const struct plac
 	db->head.number = number;
 	db->head.rec.number = 0;
 	db->head.envelope = SPAN_NONE;
-	db->head.err = db->hooks->read_head(db->arg, number, at, &db->head.buf, &db->head.rec, &db->head.envelope);
+	db->head.err = db->hooks->read_head(db->arg, number, at, &db->head.buf, &db->head.rec,
+					    &db->head.envelope);
 	if (op->is_suspect)
 		db->head.envelope = SPAN_NONE;
 	return db->head.err;
@@ -123,7 +124,9 @@ make_message(struct db *db, const struct op *op, struct message *m)
 	arena_init(&a, 4096);
 	if (is_whole && db->head.envelope.n > 0 && envelope_decode(db->head.envelope, &a, &e) < 0)
 		envelope_init(&e);
-	*m = (struct message){ .number = op->number, .place = op->place, .rcpt_count = RECORD_RCPT_MAX };
+	*m = (struct message){ .number = op->number,
+			       .place = op->place,
+			       .rcpt_count = RECORD_RCPT_MAX };
 	if (is_read) {
 		m->qid = rec->qid;
 		m->flags = rec->flags;
@@ -315,7 +318,8 @@ finish_rcpt(struct db *db, uint64_t number, uint32_t index, struct message *m)
 }
 
 void
-db_insert_row(struct db *db, const struct row *row, int64_t lane, uint64_t born_ms, bool is_null_sender)
+db_insert_row(struct db *db, const struct row *row, int64_t lane, uint64_t born_ms,
+	      bool is_null_sender)
 {
 	sqlite3_stmt *s = db_stmt(db, STMT_ROW_ADD);
 
@@ -370,8 +374,10 @@ update_row(struct db *db, const struct row *row, const struct old_row *old, int6
 	db_bind_u64(db, s, 1, row->number);
 	db_bind_u64(db, s, 2, row->index);
 	db_bind_u64(db, s, 3, row->state);
-	db_bind_u64(db, s, 4, (row->flags & ~(uint32_t)(ROW_IN_MEMORY | ROW_CHILD | ROW_NULL_SENDER | ROW_NO_ALIAS)) |
-				  (old->flags & (ROW_CHILD | ROW_NULL_SENDER | ROW_NO_ALIAS)));
+	db_bind_u64(db, s, 4,
+		    (row->flags &
+		     ~(uint32_t)(ROW_IN_MEMORY | ROW_CHILD | ROW_NULL_SENDER | ROW_NO_ALIAS)) |
+			    (old->flags & (ROW_CHILD | ROW_NULL_SENDER | ROW_NO_ALIAS)));
 	db_bind_u64(db, s, 5, (uint64_t)lane);
 	db_bind_u64(db, s, 6, row->due_ms);
 	db_bind_u64(db, s, 7, row->attempts);
@@ -545,7 +551,8 @@ insert_child(struct db *db, struct op *op, struct message *m, const struct row *
 
 	row.number = m->number;
 	row.index = m->next_index++;
-	row.flags = (row.flags & (ROW_IN_MEMORY | ROW_NO_ALIAS)) | ROW_CHILD | (m->is_null_sender ? ROW_NULL_SENDER : 0);
+	row.flags = (row.flags & (ROW_IN_MEMORY | ROW_NO_ALIAS)) | ROW_CHILD |
+		    (m->is_null_sender ? ROW_NULL_SENDER : 0);
 	row.parent = op->index;
 	db_insert_row(db, &row, lane->id, m->arrival_ms, m->is_null_sender);
 	db_count_state(db, row.state, row.attempts, 1);

@@ -69,9 +69,18 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct span rest, reply, orcpt;
-	struct dsn_rcpt rcpt = { .addr = SPAN("b@x.example"), .esc = SPAN("5.1.1"), .relay = SPAN("mx[192.0.2.1]:25"), .reply = 550 };
-	struct dsn_report r = { .hostname = SPAN("mx.example"), .id = SPAN("ID"), .date_us = 1800000000000000, .to = SPAN("a@y.example"),
-		.sender = SPAN("a@y.example"), .rcpts = &rcpt, .rcpt_count = 1, .max_bytes = 5000 };
+	struct dsn_rcpt rcpt = { .addr = SPAN("b@x.example"),
+				 .esc = SPAN("5.1.1"),
+				 .relay = SPAN("mx[192.0.2.1]:25"),
+				 .reply = 550 };
+	struct dsn_report r = { .hostname = SPAN("mx.example"),
+				.id = SPAN("ID"),
+				.date_us = 1800000000000000,
+				.to = SPAN("a@y.example"),
+				.sender = SPAN("a@y.example"),
+				.rcpts = &rcpt,
+				.rcpt_count = 1,
+				.max_bytes = 5000 };
 	bool needs_utf8, needs_8bit;
 	struct buf out;
 

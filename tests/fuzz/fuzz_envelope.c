@@ -45,8 +45,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		envelope_encode(&b, &e);
 		FUZZ_ASSERT(buf_check(&b) == 0);
 		FUZZ_ASSERT(envelope_decode(buf_span(&b), &arena, &again) == 0);
-		FUZZ_ASSERT(span_eq(e.sender, again.sender) && span_eq(e.dedupe_key, again.dedupe_key));
-		FUZZ_ASSERT(e.rcpt_count == again.rcpt_count && e.uid == again.uid && e.ret == again.ret);
+		FUZZ_ASSERT(span_eq(e.sender, again.sender) &&
+			    span_eq(e.dedupe_key, again.dedupe_key));
+		FUZZ_ASSERT(e.rcpt_count == again.rcpt_count && e.uid == again.uid &&
+			    e.ret == again.ret);
 		for (uint32_t i = 0; i < e.rcpt_count; i++)
 			FUZZ_ASSERT(span_eq(e.rcpts[i].addr, again.rcpts[i].addr));
 	}

@@ -35,7 +35,8 @@ check_event(const struct event *e, struct span in, uint64_t serial)
 	buf_init(&b, 65536);
 	FUZZ_ASSERT(event_put(&b, e));
 	FUZZ_ASSERT(event_seal(b.p, serial) == b.n && b.n <= EVENT_RECORD_HEAD + EVENT_BODY_MAX);
-	FUZZ_ASSERT(event_get(buf_span(&b), &got, &again, &need) == (int)b.n && got == serial && again.kind == e->kind);
+	FUZZ_ASSERT(event_get(buf_span(&b), &got, &again, &need) == (int)b.n && got == serial &&
+		    again.kind == e->kind);
 #define NUMBER(name, type) FUZZ_ASSERT(again.name == e->name);
 #define TEXT(name, type) FUZZ_ASSERT(again.name.n <= e->name.n);
 	EVENT_FIELDS(NUMBER, TEXT)

@@ -14,7 +14,14 @@
 #include "delivery/out_session.h"
 #include "tests/fuzz/fuzz.h"
 
-enum fuzz_option { OPTION_LMTP = 1, OPTION_EAGER = 2, OPTION_ODD_CONTENT = 4, OPTION_UTF8 = 8, OPTION_MANY = 16, OPTION_START_JOB = 32 };
+enum fuzz_option {
+	OPTION_LMTP = 1,
+	OPTION_EAGER = 2,
+	OPTION_ODD_CONTENT = 4,
+	OPTION_UTF8 = 8,
+	OPTION_MANY = 16,
+	OPTION_START_JOB = 32
+};
 
 static const struct out_timeouts timeouts = { 1, 1, 1, 1, 1, 1, 1, 1 };
 
@@ -28,10 +35,17 @@ struct run {
 static struct job *
 make_job(const struct run *r, bool is_streamed)
 {
-	struct env_rcpt rcpts[60] = { { .index = 3, .addr = SPAN("r@b.example"), .notify = ENV_NOTIFY_SUCCESS },
-		{ .index = 7, .addr = SPAN("\"a b\"@b.example"), .orcpt = SPAN("rfc822;x@b.example") }, { .index = 8, .addr = SPAN("c@b.example") } };
+	struct env_rcpt rcpts[60] = {
+		{ .index = 3, .addr = SPAN("r@b.example"), .notify = ENV_NOTIFY_SUCCESS },
+		{ .index = 7,
+		  .addr = SPAN("\"a b\"@b.example"),
+		  .orcpt = SPAN("rfc822;x@b.example") },
+		{ .index = 8, .addr = SPAN("c@b.example") }
+	};
 	struct envelope e;
-	struct msg_job m = { .job = r->given + 1, .trace = SPAN("Received: here\r\n"), .content = SPAN("Subject: x\r\n\r\nhi\r\n") };
+	struct msg_job m = { .job = r->given + 1,
+			     .trace = SPAN("Received: here\r\n"),
+			     .content = SPAN("Subject: x\r\n\r\nhi\r\n") };
 	struct buf b;
 	struct job *j = NULL;
 
@@ -41,7 +55,10 @@ make_job(const struct run *r, bool is_streamed)
 	e.rcpts = rcpts;
 	e.rcpt_count = (r->options & OPTION_MANY) ? 60 : 3;
 	for (uint32_t i = 3; i < e.rcpt_count; i++)
-		rcpts[i] = (struct env_rcpt){ .index = 100 + i, .addr = SPAN("another.recipient.with.a.long.name@another.example") };
+		rcpts[i] = (struct env_rcpt){
+			.index = 100 + i,
+			.addr = SPAN("another.recipient.with.a.long.name@another.example")
+		};
 	if (r->options & OPTION_UTF8)
 		rcpts[2].addr = SPAN("\xc3\xa4@b.example");
 	if (r->options & OPTION_ODD_CONTENT)
@@ -82,7 +99,8 @@ take_done(struct run *r)
 		for (uint32_t i = 0; i < j->env.rcpt_count; i++) {
 			const struct outcome *o = &j->outcomes[i];
 
-			FUZZ_ASSERT(j->is_settled[i] && o->index == j->env.rcpts[i].index && o->text.n <= 1000 && o->esc.n <= 11);
+			FUZZ_ASSERT(j->is_settled[i] && o->index == j->env.rcpts[i].index &&
+				    o->text.n <= 1000 && o->esc.n <= 11);
 			if (o->status == OUTCOME_DELIVERED) {
 				FUZZ_ASSERT(o->reply / 100 == 2 && !(o->flags & OUTCOME_NOT_TRIED));
 				r->delivered++;
@@ -109,7 +127,9 @@ add_data(struct run *r)
 
 	if (j == NULL || job_has_all(j))
 		return;
-	if (job_add_data(j, span_make(text, j->content_len - j->received < sizeof(text) ? j->content_len - j->received : sizeof(text))) == 0)
+	if (job_add_data(j, span_make(text, j->content_len - j->received < sizeof(text)
+						    ? j->content_len - j->received
+						    : sizeof(text))) == 0)
 		out_session_data(&r->s, j);
 }
 

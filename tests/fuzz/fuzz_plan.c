@@ -36,7 +36,8 @@ check_plan(struct span in)
 			check_text(p.hosts[i].name);
 			FUZZ_ASSERT(p.hosts[i].addr_count <= PLAN_MAX_ADDRS);
 			for (uint32_t j = 0; j < p.hosts[i].addr_count; j++)
-				FUZZ_ASSERT(p.hosts[i].addrs[j].family == 4 || p.hosts[i].addrs[j].family == 6);
+				FUZZ_ASSERT(p.hosts[i].addrs[j].family == 4 ||
+					    p.hosts[i].addrs[j].family == 6);
 		}
 		plan_encode(&b, &p);
 		FUZZ_ASSERT(buf_check(&b) == 0 && span_eq(buf_span(&b), in));

@@ -24,7 +24,8 @@ static void
 check_found(const struct record *r, const struct span parts[3], struct span window)
 {
 	for (int i = 0; i < 3; i++)
-		FUZZ_ASSERT(parts[i].n == 0 || (parts[i].p >= window.p && parts[i].p + parts[i].n <= window.p + window.n));
+		FUZZ_ASSERT(parts[i].n == 0 || (parts[i].p >= window.p &&
+						parts[i].p + parts[i].n <= window.p + window.n));
 	FUZZ_ASSERT(r->salt == FUZZ_SALT && r->number != 0);
 	FUZZ_ASSERT(parts[0].n == r->envelope_len && parts[1].n == r->trace_len);
 	FUZZ_ASSERT(crc32c(0, parts[0].p, parts[0].n) == r->envelope_crc);
@@ -65,7 +66,8 @@ walk(struct span segment, uint64_t step)
 			end = need + step;
 			continue;
 		}
-		FUZZ_ASSERT(w.offset > w.found_at && w.found_at >= RECORD_BLOCK_BYTES && w.offset <= segment.n);
+		FUZZ_ASSERT(w.offset > w.found_at && w.found_at >= RECORD_BLOCK_BYTES &&
+			    w.offset <= segment.n);
 		f.count++;
 		f.damaged += s == RECORD_DAMAGED;
 		f.hash = f.hash * 31 + r.number + w.found_at;
@@ -85,6 +87,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	whole = walk(in, size);
 	parts = walk(in, 64);
-	FUZZ_ASSERT(whole.count == parts.count && whole.hash == parts.hash && whole.damaged == parts.damaged);
+	FUZZ_ASSERT(whole.count == parts.count && whole.hash == parts.hash &&
+		    whole.damaged == parts.damaged);
 	return 0;
 }

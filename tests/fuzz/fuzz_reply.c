@@ -19,7 +19,8 @@ check(const struct reply *r, struct buf *all)
 	FUZZ_ASSERT(r->code >= 200 && r->code <= 599);
 	FUZZ_ASSERT(r->text.n <= REPLY_TEXT_MAX);
 	buf_printf(all, "%u %d ", r->code, reply_esc(r, esc));
-	FUZZ_ASSERT(strlen(esc) < REPLY_ESC_LEN && (esc[0] == '\0' || (esc[0] - '0' == r->code / 100)));
+	FUZZ_ASSERT(strlen(esc) < REPLY_ESC_LEN &&
+		    (esc[0] == '\0' || (esc[0] - '0' == r->code / 100)));
 	from = all->n;
 	reply_put_text(r, 1000, all);
 	FUZZ_ASSERT(all->n - from <= 1000);

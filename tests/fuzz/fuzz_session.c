@@ -9,8 +9,15 @@
 /* The owner of a session in tests, as the unit tests have it. */
 #include "tests/unit/session/driver.c"
 
-enum fuzz_option { OPTION_ASYNC = 1, OPTION_NORMALIZE = 2, OPTION_CLOSED = 4, OPTION_ROOM = 8, OPTION_REFUSE = 16, OPTION_SMALL = 32,
-	OPTION_STREAM = 64 };
+enum fuzz_option {
+	OPTION_ASYNC = 1,
+	OPTION_NORMALIZE = 2,
+	OPTION_CLOSED = 4,
+	OPTION_ROOM = 8,
+	OPTION_REFUSE = 16,
+	OPTION_SMALL = 32,
+	OPTION_STREAM = 64
+};
 
 static void
 run(struct driver *d, struct span in, size_t step, unsigned options)
@@ -42,7 +49,8 @@ check_replies(struct span replies)
 
 	while (span_next(&replies, '\n', &line)) {
 		FUZZ_ASSERT(line.n >= 5 && line.n <= 511 && line.p[line.n - 1] == '\r');
-		FUZZ_ASSERT(line.p[0] >= '2' && line.p[0] <= '5' && (line.p[3] == ' ' || line.p[3] == '-'));
+		FUZZ_ASSERT(line.p[0] >= '2' && line.p[0] <= '5' &&
+			    (line.p[3] == ' ' || line.p[3] == '-'));
 		for (size_t i = 0; i + 1 < line.n; i++)
 			FUZZ_ASSERT(line.p[i] >= ' ' && line.p[i] <= '~');
 	}

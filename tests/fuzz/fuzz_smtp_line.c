@@ -15,7 +15,8 @@
 #include "tests/fuzz/fuzz.h"
 
 static size_t
-scan(bool is_dotted, struct span in, size_t step, struct data_scan *d, struct received_watch *w, struct buf *out)
+scan(bool is_dotted, struct span in, size_t step, struct data_scan *d, struct received_watch *w,
+     struct buf *out)
 {
 	size_t used = 0;
 
@@ -52,7 +53,8 @@ check_content(bool is_dotted, struct span in, size_t step)
 	FUZZ_ASSERT(used == scan(is_dotted, in, step, &d2, &w2, &in_parts));
 	FUZZ_ASSERT(span_eq(buf_span(&at_once), buf_span(&in_parts)));
 	FUZZ_ASSERT(d1.is_end == d2.is_end && d1.has_bare == d2.has_bare && d1.flags == d2.flags);
-	FUZZ_ASSERT(w1.hops == w2.hops && w1.is_over == w2.is_over && w1.header_bytes == w2.header_bytes);
+	FUZZ_ASSERT(w1.hops == w2.hops && w1.is_over == w2.is_over &&
+		    w1.header_bytes == w2.header_bytes);
 	if (d1.is_end)
 		FUZZ_ASSERT(used >= 3 && memcmp(in.p + used - 3, ".\r\n", 3) == 0 &&
 			    (used == 3 || (used >= 5 && memcmp(in.p + used - 5, "\r\n", 2) == 0)));
@@ -80,7 +82,8 @@ check_line(struct span in, size_t max)
 		FUZZ_ASSERT(used == 0 && in.n < max);
 		break;
 	case LINE_WHOLE:
-		FUZZ_ASSERT(used == text.n + 2 && used <= max && span_chr(text, '\n') < 0 && span_chr(text, '\r') < 0);
+		FUZZ_ASSERT(used == text.n + 2 && used <= max && span_chr(text, '\n') < 0 &&
+			    span_chr(text, '\r') < 0);
 		line_split(text, &verb, &args);
 		FUZZ_ASSERT(span_chr(verb, ' ') < 0 && verb.n + args.n <= text.n);
 		break;

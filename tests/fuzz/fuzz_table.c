@@ -68,7 +68,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_ASSERT(table_count(t) <= text.n / 2 + 1);
 	if (table_get(t, key, &value)) {
 		FUZZ_ASSERT(value.n <= text.n);
-		FUZZ_ASSERT(span_chr(value, '\0') < 0 && span_chr(value, '\n') < 0 && span_chr(value, '\r') < 0);
+		FUZZ_ASSERT(span_chr(value, '\0') < 0 && span_chr(value, '\n') < 0 &&
+			    span_chr(value, '\r') < 0);
 		FUZZ_ASSERT(span_trim(value).n == value.n);
 		check_case(t, key, value);
 		check_again(key, value);

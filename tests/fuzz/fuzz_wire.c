@@ -21,7 +21,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	unsigned type = data[0] | (unsigned)data[1] << 8;
 	struct span payload = span_make(data + 2, size - 2);
-	if (type == 0 || type >= MSG_TYPE_COUNT || msg_decode(payload, (enum msg_type)type, &msg) < 0)
+	if (type == 0 || type >= MSG_TYPE_COUNT ||
+	    msg_decode(payload, (enum msg_type)type, &msg) < 0)
 		return 0;
 	buf_init(&again, 16u * 1024 * 1024);
 	msg_encode(&again, (enum msg_type)type, &msg);

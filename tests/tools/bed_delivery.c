@@ -49,8 +49,8 @@ struct order {
 	uint32_t session;
 	struct buf envelope, trace, content;
 	uint32_t content_flags;
-	uint64_t sent;                  /* streamed so far */
-	uint64_t window;                /* bytes without credit */
+	uint64_t sent;	 /* streamed so far */
+	uint64_t window; /* bytes without credit */
 };
 
 static uv_loop_t loop;
@@ -58,15 +58,14 @@ static struct chan_set *sets[PROC_COUNT];
 static struct chan *to_master, *to_logd, *to_qmgr;
 static enum proc_id kind;
 static pid_t pid;
-static struct map64 streams;            /* job -> struct order */
+static struct map64 streams; /* job -> struct order */
 static bool is_auto_ack = true, holds_data;
 static struct {
 	struct order o;
 	uint64_t left, running, done, good, started_ms;
 } many;
 
-static void PRINTF_LIKE(1, 2)
-say(const char *fmt, ...)
+static void PRINTF_LIKE(1, 2) say(const char *fmt, ...)
 {
 	va_list ap;
 
@@ -95,7 +94,8 @@ stream_on(struct order *o)
 			part.n = (size_t)(STREAM_WINDOW_BYTES - o->window);
 		o->sent += part.n;
 		o->window += part.n;
-		chan_send(to_qmgr, MSG_JOB_DATA, &(struct msg_job_data){ .job = o->job, .data = part });
+		chan_send(to_qmgr, MSG_JOB_DATA,
+			  &(struct msg_job_data){ .job = o->job, .data = part });
 	}
 }
 
@@ -112,9 +112,16 @@ send_job(const struct order *o)
 {
 	bool is_small = o->content.n <= FIRST_CHUNK;
 
-	chan_send(to_qmgr, MSG_JOB, &(struct msg_job){ .job = o->job, .session = o->session, .qid = o->job << 12, .number = o->job,
-		.content_flags = o->content_flags, .content_len = o->content.n, .envelope = buf_span(&o->envelope),
-		.trace = buf_span(&o->trace), .content = is_small ? buf_span(&o->content) : SPAN_NONE });
+	chan_send(to_qmgr, MSG_JOB,
+		  &(struct msg_job){ .job = o->job,
+				     .session = o->session,
+				     .qid = o->job << 12,
+				     .number = o->job,
+				     .content_flags = o->content_flags,
+				     .content_len = o->content.n,
+				     .envelope = buf_span(&o->envelope),
+				     .trace = buf_span(&o->trace),
+				     .content = is_small ? buf_span(&o->content) : SPAN_NONE });
 }
 
 static void
@@ -162,8 +169,13 @@ parse_job(struct order *o, char **words)
 	e.ret = (enum env_ret)number_of(words, "ret=");
 	e.envid = span_of(value_of(words, "envid="));
 	while (span_next(&list, ',', &addr) && e.rcpt_count < 1000) {
-		rcpts[e.rcpt_count] = (struct env_rcpt){ .index = e.rcpt_count, .notify = (uint8_t)number_of(words, "notify="),
-			.addr = addr, .orcpt = span_of(value_of(words, "orcpt=")), .orig = span_of(value_of(words, "orig=")) };
+		rcpts[e.rcpt_count] = (struct env_rcpt){
+			.index = e.rcpt_count,
+			.notify = (uint8_t)number_of(words, "notify="),
+			.addr = addr,
+			.orcpt = span_of(value_of(words, "orcpt=")),
+			.orig = span_of(value_of(words, "orig="))
+		};
 		e.rcpt_count++;
 	}
 	buf_init(&o->envelope, 1 << 20);
@@ -209,7 +221,8 @@ send_many(void)
 		send_job(&many.o);
 	}
 	if (many.left == 0 && many.running == 0 && many.done > 0) {
-		say("many done=%llu good=%llu ms=%llu", (unsigned long long)many.done, (unsigned long long)many.good,
+		say("many done=%llu good=%llu ms=%llu", (unsigned long long)many.done,
+		    (unsigned long long)many.good,
 		    (unsigned long long)(clock_mono_ms() - many.started_ms));
 		many.done = 0;
 		many.o.session = 0;
@@ -241,9 +254,10 @@ say_outcomes(const struct msg_result *m)
 	while (cur_left(&c) > 0) {
 		if (outcome_get(&c, &o) < 0)
 			die_perm("bad outcome");
-		say("outcome %llu %u %s%s%s %u %.*s %.*s", (unsigned long long)m->job, o.index, names[o.status],
-		    o.flags & OUTCOME_NOT_TRIED ? " untried" : "", o.flags & OUTCOME_NO_DSN_SUPPORT ? " nodsn" : "", o.reply,
-		    SPAN_ARG(o.esc), SPAN_ARG(o.text));
+		say("outcome %llu %u %s%s%s %u %.*s %.*s", (unsigned long long)m->job, o.index,
+		    names[o.status], o.flags & OUTCOME_NOT_TRIED ? " untried" : "",
+		    o.flags & OUTCOME_NO_DSN_SUPPORT ? " nodsn" : "", o.reply, SPAN_ARG(o.esc),
+		    SPAN_ARG(o.text));
 	}
 }
 
@@ -275,8 +289,9 @@ on_result(const struct msg_result *m)
 		return;
 	}
 	say_outcomes(m);
-	say("result %llu session=%u up=%u relay=%.*s connect=%u transmit=%u", (unsigned long long)m->job, m->session, m->is_session_up,
-	    SPAN_ARG(m->relay), m->connect_ms, m->transmit_ms);
+	say("result %llu session=%u up=%u relay=%.*s connect=%u transmit=%u",
+	    (unsigned long long)m->job, m->session, m->is_session_up, SPAN_ARG(m->relay),
+	    m->connect_ms, m->transmit_ms);
 }
 
 static void
@@ -287,7 +302,8 @@ on_state(const struct msg_session_state *m)
 	else if (m->state == SESSION_CLOSED)
 		say("session %u closed", m->session);
 	else
-		say("session %u failed %u %.*s %.*s | %.*s", m->session, m->reply, SPAN_ARG(m->esc), SPAN_ARG(m->relay), SPAN_ARG(m->text));
+		say("session %u failed %u %.*s %.*s | %.*s", m->session, m->reply, SPAN_ARG(m->esc),
+		    SPAN_ARG(m->relay), SPAN_ARG(m->text));
 }
 
 static void
@@ -326,11 +342,14 @@ on_unix_connect(const struct msg_unix_connect *m)
 
 	say("unix %.*s", SPAN_ARG(m->path));
 	memcpy(sun.sun_path, m->path.p, m->path.n);
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0 && fd_set_nonblock(fd) == 0) {
-		chan_send(to_master, MSG_UNIX_CONNECTED, &(struct msg_unix_connected){ .req = m->req, .fd = fd });
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0 &&
+	    fd_set_nonblock(fd) == 0) {
+		chan_send(to_master, MSG_UNIX_CONNECTED,
+			  &(struct msg_unix_connected){ .req = m->req, .fd = fd });
 		return;
 	}
-	chan_send(to_master, MSG_UNIX_REFUSED, &(struct msg_unix_refused){ .req = m->req, .reason = span_of(strerror(errno)) });
+	chan_send(to_master, MSG_UNIX_REFUSED,
+		  &(struct msg_unix_refused){ .req = m->req, .reason = span_of(strerror(errno)) });
 	fd_close(&fd);
 }
 
@@ -392,8 +411,13 @@ add_peer(struct chan **to, enum proc_id as, uint16_t slot)
 	if (fd_socketpair(pair) < 0)
 		die_perm("socketpair");
 	*to = chan_new(sets[as], pair[0], kind, SLOT_WORKER, &ops, NULL);
-	chan_send(*to, MSG_HELLO, &(struct msg_hello){ .contract = msg_contract(), .kind = (uint8_t)as, .slot = slot, .pid = (uint32_t)getpid() });
-	chan_send(to_master, MSG_PEER_ADD, &(struct msg_peer_add){ .kind = (uint8_t)as, .slot = slot, .fd = pair[1] });
+	chan_send(*to, MSG_HELLO,
+		  &(struct msg_hello){ .contract = msg_contract(),
+				       .kind = (uint8_t)as,
+				       .slot = slot,
+				       .pid = (uint32_t)getpid() });
+	chan_send(to_master, MSG_PEER_ADD,
+		  &(struct msg_peer_add){ .kind = (uint8_t)as, .slot = slot, .fd = pair[1] });
 }
 
 static void
@@ -405,14 +429,20 @@ start(const char *program, struct span conf_bytes, char **bases)
 		die_perm("socketpair");
 	pid = fork();
 	if (pid == 0) {
-		if (dup2(pair[1], 3) < 0 || fd_set_cloexec(3, false) < 0 || fcntl(3, F_SETFL, 0) < 0)
+		if (dup2(pair[1], 3) < 0 || fd_set_cloexec(3, false) < 0 ||
+		    fcntl(3, F_SETFL, 0) < 0)
 			_exit(126);
 		execl(program, "delivery", (char *)NULL);
 		_exit(127);
 	}
 	fd_close(&pair[1]);
 	to_master = chan_new(sets[PROC_MASTER], pair[0], kind, SLOT_WORKER, &ops, NULL);
-	chan_send(to_master, MSG_INIT, &(struct msg_init){ .kind = (uint8_t)kind, .slot = SLOT_WORKER, .uid = UINT32_MAX, .gid = UINT32_MAX, .conf = conf_bytes });
+	chan_send(to_master, MSG_INIT,
+		  &(struct msg_init){ .kind = (uint8_t)kind,
+				      .slot = SLOT_WORKER,
+				      .uid = UINT32_MAX,
+				      .gid = UINT32_MAX,
+				      .conf = conf_bytes });
 	for (; *bases != NULL; bases++) {
 		char name[4200];
 		int fd = open(*bases, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -420,7 +450,8 @@ start(const char *program, struct span conf_bytes, char **bases)
 		if (fd < 0)
 			die_perm("%s: %s", *bases, strerror(errno));
 		snprintf(name, sizeof(name), "dir:%s", *bases);
-		chan_send(to_master, MSG_FILE_ADD, &(struct msg_file_add){ .name = span_of(name), .fd = fd });
+		chan_send(to_master, MSG_FILE_ADD,
+			  &(struct msg_file_add){ .name = span_of(name), .fd = fd });
 	}
 	add_peer(&to_logd, PROC_LOGD, SLOT_LOGD);
 	add_peer(&to_qmgr, PROC_QMGR, SLOT_QMGR);
@@ -438,7 +469,10 @@ hop_host(struct plan *p, struct arena *a, struct span name, uint16_t port)
 	if (h != NULL && h->addrs != NULL && span_eq(h->name, name) && h->port == port)
 		return h;
 	h = &p->hosts[p->host_count++];
-	*h = (struct plan_host){ .name = name, .port = port, .addrs = arena_alloc(a, PLAN_MAX_ADDRS * sizeof(struct plan_addr)) };
+	*h = (struct plan_host){ .name = name,
+				 .port = port,
+				 .addrs = arena_alloc(a,
+						      PLAN_MAX_ADDRS * sizeof(struct plan_addr)) };
 	return h;
 }
 
@@ -453,7 +487,8 @@ add_hop(struct plan *p, struct arena *a, const char *text)
 	char *address;
 
 	if (span_starts(all, SPAN("unix:"))) {
-		p->hosts[p->host_count++] = (struct plan_host){ .name = span_of(text + 5), .is_unix = true };
+		p->hosts[p->host_count++] = (struct plan_host){ .name = span_of(text + 5),
+								.is_unix = true };
 		return;
 	}
 	if (colon < 0 || span_chr(all, '=') < 0)
@@ -492,8 +527,10 @@ order_open(char **words)
 	}
 	buf_init(&b, 1 << 16);
 	plan_encode(&b, &p);
-	chan_send(to_qmgr, MSG_SESSION_OPEN, &(struct msg_session_open){ .session = (uint32_t)to_number(words[0]),
-		.site = SPAN("site.example"), .plan = buf_span(&b) });
+	chan_send(to_qmgr, MSG_SESSION_OPEN,
+		  &(struct msg_session_open){ .session = (uint32_t)to_number(words[0]),
+					      .site = SPAN("site.example"),
+					      .plan = buf_span(&b) });
 	buf_clear(&b);
 	arena_clear(&a);
 }
@@ -505,7 +542,9 @@ order_qmgr(char **words)
 		add_peer(&to_qmgr, PROC_QMGR, SLOT_QMGR);
 	} else {
 		chan_free(&to_qmgr);
-		chan_send(to_master, MSG_PEER_LOST, &(struct msg_peer_lost){ .kind = PROC_QMGR, .slot = SLOT_QMGR, .is_crash = 1 });
+		chan_send(to_master, MSG_PEER_LOST,
+			  &(struct msg_peer_lost){
+				  .kind = PROC_QMGR, .slot = SLOT_QMGR, .is_crash = 1 });
 	}
 }
 
@@ -541,13 +580,15 @@ order_abort(char **words)
 static void
 order_close(char **words)
 {
-	chan_send(to_qmgr, MSG_SESSION_CLOSE, &(struct msg_session_close){ .session = (uint32_t)to_number(words[0]) });
+	chan_send(to_qmgr, MSG_SESSION_CLOSE,
+		  &(struct msg_session_close){ .session = (uint32_t)to_number(words[0]) });
 }
 
 static void
 order_stop(char **words)
 {
-	chan_send(to_master, MSG_STOP, &(struct msg_stop){ .grace_ms = (uint32_t)to_number(words[0]) });
+	chan_send(to_master, MSG_STOP,
+		  &(struct msg_stop){ .grace_ms = (uint32_t)to_number(words[0]) });
 }
 
 static void
@@ -559,12 +600,13 @@ order_kill(char **words)
 
 static const struct {
 	const char *verb;
-	unsigned words;                 /* at least so many follow */
+	unsigned words; /* at least so many follow */
 	void (*fn)(char **words);
 } orders[] = {
-	{ "open", 3, order_open },  { "job", 4, order_job },   { "many", 5, order_many },   { "data", 1, order_data },
-	{ "abort", 1, order_abort }, { "close", 1, order_close }, { "ack", 1, order_ack }, { "qmgr", 1, order_qmgr },
-	{ "stop", 1, order_stop },  { "kill", 0, order_kill },
+	{ "open", 3, order_open }, { "job", 4, order_job },	{ "many", 5, order_many },
+	{ "data", 1, order_data }, { "abort", 1, order_abort }, { "close", 1, order_close },
+	{ "ack", 1, order_ack },   { "qmgr", 1, order_qmgr },	{ "stop", 1, order_stop },
+	{ "kill", 0, order_kill },
 };
 
 static void
@@ -573,7 +615,8 @@ order(char *line)
 	char *words[WORDS_MAX + 1] = { NULL }, *save = NULL, *copy = mem_strdup(line);
 	unsigned n = 0;
 
-	for (char *w = strtok_r(line, " ", &save); w != NULL && n < WORDS_MAX; w = strtok_r(NULL, " ", &save))
+	for (char *w = strtok_r(line, " ", &save); w != NULL && n < WORDS_MAX;
+	     w = strtok_r(NULL, " ", &save))
 		words[n++] = w;
 	for (size_t i = 0; n > 0 && i < sizeof(orders) / sizeof(orders[0]); i++) {
 		if (strcmp(words[0], orders[i].verb) == 0 && n > orders[i].words)

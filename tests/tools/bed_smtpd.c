@@ -75,7 +75,7 @@ static int listen_fd, table_fd;
 static struct conf *conf;
 static const char *program;
 static struct buf conf_bytes;
-static struct map64 streams;            /* queue id -> bytes so far + 1 */
+static struct map64 streams; /* queue id -> bytes so far + 1 */
 static struct held commits[HELD_MAX], checks[HELD_MAX], credits[HELD_MAX];
 static size_t commit_count, check_count, credit_count;
 static bool holds_commits, holds_checks, holds_credits;
@@ -85,8 +85,7 @@ static uint64_t epoch = 1;
 
 static const struct chan_ops role_ops;
 
-static void PRINTF_LIKE(1, 2)
-say(const char *fmt, ...)
+static void PRINTF_LIKE(1, 2) say(const char *fmt, ...)
 {
 	va_list ap;
 
@@ -102,7 +101,9 @@ say(const char *fmt, ...)
 static void
 answer_check(struct role *r, uint64_t txn, const char *address, bool may_relay)
 {
-	struct msg_rcpt_verdict v = { .txn = txn, .reply = 250, .esc = SPAN("2.1.5"), .text = SPAN("ok"), .epoch = epoch };
+	struct msg_rcpt_verdict v = {
+		.txn = txn, .reply = 250, .esc = SPAN("2.1.5"), .text = SPAN("ok"), .epoch = epoch
+	};
 
 	if (r->chan == NULL)
 		return;
@@ -145,7 +146,8 @@ answer_commit(struct role *r, uint64_t qid)
 	if (r->chan == NULL)
 		return;
 	if (refuse_code != 0)
-		chan_send(r->chan, MSG_MSG_REFUSED, &(struct msg_msg_refused){ .qid = qid, .code = (uint16_t)refuse_code });
+		chan_send(r->chan, MSG_MSG_REFUSED,
+			  &(struct msg_msg_refused){ .qid = qid, .code = (uint16_t)refuse_code });
 	else
 		chan_send(r->chan, MSG_MSG_STORED, &(struct msg_msg_stored){ .qid = qid });
 }
@@ -165,11 +167,11 @@ on_submit(struct role *r, const struct msg_msg_submit *m)
 	if (id_slot(m->qid) != r->worker->slot)
 		die_perm("queue id of another slot");
 	if (m->content_len != m->content.n + (streamed > 0 ? streamed - 1 : 0))
-		die_perm("content_len is %llu, content %zu, streamed %zu", (unsigned long long)m->content_len, m->content.n,
-			 (size_t)streamed);
+		die_perm("content_len is %llu, content %zu, streamed %zu",
+			 (unsigned long long)m->content_len, m->content.n, (size_t)streamed);
 	say("submit %s flags=%u len=%llu crc=%08x rcpts=%u from=%.*s proto=%.*s", qid, m->flags,
-	    (unsigned long long)m->content_len, crc32c(0, m->content.p, m->content.n), e.rcpt_count, SPAN_ARG(e.sender),
-	    SPAN_ARG(e.protocol));
+	    (unsigned long long)m->content_len, crc32c(0, m->content.p, m->content.n), e.rcpt_count,
+	    SPAN_ARG(e.sender), SPAN_ARG(e.protocol));
 	arena_clear(&a);
 	if (holds_commits && commit_count < HELD_MAX)
 		commits[commit_count++] = (struct held){ .role = r, .id = m->qid };
@@ -181,7 +183,8 @@ static void
 answer_credit(struct role *r, uint64_t qid, uint32_t bytes)
 {
 	if (r->chan != NULL)
-		chan_send(r->chan, MSG_STREAM_CREDIT, &(struct msg_stream_credit){ .qid = qid, .bytes = bytes });
+		chan_send(r->chan, MSG_STREAM_CREDIT,
+			  &(struct msg_stream_credit){ .qid = qid, .bytes = bytes });
 }
 
 static void
@@ -193,7 +196,9 @@ on_stream(struct role *r, const struct msg_stream_data *m)
 		before = 1;
 	map64_put(&streams, m->qid, (void *)(before + m->data.n));
 	if (holds_credits && credit_count < HELD_MAX)
-		credits[credit_count++] = (struct held){ .role = r, .id = m->qid, .bytes = (uint32_t)m->data.n };
+		credits[credit_count++] = (struct held){ .role = r,
+							 .id = m->qid,
+							 .bytes = (uint32_t)m->data.n };
 	else
 		answer_credit(r, m->qid, (uint32_t)m->data.n);
 }
@@ -204,7 +209,9 @@ static void
 send_intake_state(struct role *r)
 {
 	if (r->chan != NULL && !is_mute)
-		chan_send(r->chan, MSG_INTAKE_STATE, &(struct msg_intake_state){ .code = (uint16_t)intake_code, .id_floor_us = 77 });
+		chan_send(r->chan, MSG_INTAKE_STATE,
+			  &(struct msg_intake_state){ .code = (uint16_t)intake_code,
+						      .id_floor_us = 77 });
 }
 
 static void
@@ -277,9 +284,13 @@ add_peer(struct worker *w, struct role *r, enum proc_id kind)
 	if (fd_socketpair(pair) < 0)
 		die_perm("socketpair");
 	role_open(r, w, kind, pair[0]);
-	chan_send(r->chan, MSG_HELLO, &(struct msg_hello){ .contract = msg_contract(), .kind = (uint8_t)kind, .slot = r->slot,
-		.pid = (uint32_t)getpid() });
-	chan_send(w->master.chan, MSG_PEER_ADD, &(struct msg_peer_add){ .kind = (uint8_t)kind, .slot = r->slot, .fd = pair[1] });
+	chan_send(r->chan, MSG_HELLO,
+		  &(struct msg_hello){ .contract = msg_contract(),
+				       .kind = (uint8_t)kind,
+				       .slot = r->slot,
+				       .pid = (uint32_t)getpid() });
+	chan_send(w->master.chan, MSG_PEER_ADD,
+		  &(struct msg_peer_add){ .kind = (uint8_t)kind, .slot = r->slot, .fd = pair[1] });
 }
 
 static void
@@ -288,7 +299,9 @@ lose_peer(struct worker *w, struct role *r)
 	if (r->chan == NULL)
 		return;
 	chan_free(&r->chan);
-	chan_send(w->master.chan, MSG_PEER_LOST, &(struct msg_peer_lost){ .kind = (uint8_t)r->kind, .slot = r->slot, .is_crash = 1 });
+	chan_send(w->master.chan, MSG_PEER_LOST,
+		  &(struct msg_peer_lost){
+			  .kind = (uint8_t)r->kind, .slot = r->slot, .is_crash = 1 });
 }
 
 static void
@@ -302,18 +315,27 @@ start_worker(void)
 	*w = (struct worker){ .slot = next_slot++ };
 	w->pid = fork();
 	if (w->pid == 0) {
-		if (dup2(pair[1], 3) < 0 || fd_set_cloexec(3, false) < 0 || fcntl(3, F_SETFL, 0) < 0)
+		if (dup2(pair[1], 3) < 0 || fd_set_cloexec(3, false) < 0 ||
+		    fcntl(3, F_SETFL, 0) < 0)
 			_exit(126);
 		execl(program, "smtpd", (char *)NULL);
 		_exit(127);
 	}
 	fd_close(&pair[1]);
 	role_open(&w->master, w, PROC_MASTER, pair[0]);
-	chan_send(w->master.chan, MSG_INIT, &(struct msg_init){ .kind = PROC_SMTPD, .slot = w->slot, .uid = UINT32_MAX,
-		.gid = UINT32_MAX, .conf = buf_span(&conf_bytes) });
-	chan_send(w->master.chan, MSG_FILE_ADD, &(struct msg_file_add){ .name = SPAN("shm"), .fd = dup(table_fd) });
-	chan_send(w->master.chan, MSG_LISTEN_ADD, &(struct msg_listen_add){ .name = SPAN("smtp"), .address = SPAN("127.0.0.1"),
-		.port = 25, .fd = dup(listen_fd) });
+	chan_send(w->master.chan, MSG_INIT,
+		  &(struct msg_init){ .kind = PROC_SMTPD,
+				      .slot = w->slot,
+				      .uid = UINT32_MAX,
+				      .gid = UINT32_MAX,
+				      .conf = buf_span(&conf_bytes) });
+	chan_send(w->master.chan, MSG_FILE_ADD,
+		  &(struct msg_file_add){ .name = SPAN("shm"), .fd = dup(table_fd) });
+	chan_send(w->master.chan, MSG_LISTEN_ADD,
+		  &(struct msg_listen_add){ .name = SPAN("smtp"),
+					    .address = SPAN("127.0.0.1"),
+					    .port = 25,
+					    .fd = dup(listen_fd) });
 	add_peer(w, &w->logd, PROC_LOGD);
 	add_peer(w, &w->router, PROC_ROUTER);
 	add_peer(w, &w->qmgr, PROC_QMGR);
@@ -332,9 +354,21 @@ release(struct held *list, size_t *count, void (*answer)(struct held *h))
 		answer(&list[i]);
 }
 
-static void release_commit(struct held *h) { answer_commit(h->role, h->id); }
-static void release_check(struct held *h) { answer_check(h->role, h->id, h->address, h->may_relay); }
-static void release_credit(struct held *h) { answer_credit(h->role, h->id, h->bytes); }
+static void
+release_commit(struct held *h)
+{
+	answer_commit(h->role, h->id);
+}
+static void
+release_check(struct held *h)
+{
+	answer_check(h->role, h->id, h->address, h->may_relay);
+}
+static void
+release_credit(struct held *h)
+{
+	answer_credit(h->role, h->id, h->bytes);
+}
 
 static void
 order_peer(const char *what, bool is_qmgr, unsigned number)
@@ -350,7 +384,8 @@ order_peer(const char *what, bool is_qmgr, unsigned number)
 		else if (strcmp(what, "new") == 0)
 			add_peer(w, r, is_qmgr ? PROC_QMGR : PROC_ROUTER);
 		else if (strcmp(what, "epoch") == 0 && r->chan != NULL)
-			chan_send(r->chan, MSG_TABLE_EPOCH, &(struct msg_table_epoch){ .epoch = number });
+			chan_send(r->chan, MSG_TABLE_EPOCH,
+				  &(struct msg_table_epoch){ .epoch = number });
 		else if (strcmp(what, "state") == 0 || strcmp(what, "speak") == 0)
 			send_intake_state(r);
 	}
@@ -425,9 +460,11 @@ order(const char *line)
 	else if (strcmp(who, "kill") == 0)
 		kill(workers[strtoul(what, NULL, 10)].pid, SIGKILL);
 	for (unsigned i = 0; i < worker_count; i++)
-		if ((strcmp(who, "stop") == 0 || strcmp(who, "replace") == 0) && workers[i].master.chan != NULL)
-			chan_send(workers[i].master.chan, MSG_STOP, &(struct msg_stop){ .grace_ms = (uint32_t)strtoul(what, NULL, 10),
-				.is_reload = strcmp(who, "replace") == 0 });
+		if ((strcmp(who, "stop") == 0 || strcmp(who, "replace") == 0) &&
+		    workers[i].master.chan != NULL)
+			chan_send(workers[i].master.chan, MSG_STOP,
+				  &(struct msg_stop){ .grace_ms = (uint32_t)strtoul(what, NULL, 10),
+						      .is_reload = strcmp(who, "replace") == 0 });
 	say("done %s", line);
 }
 
@@ -482,7 +519,9 @@ on_child(uv_signal_t *h, int signum)
 static int
 listen_on(uint16_t port)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_ANY) };
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_port = htons(port),
+				 .sin_addr.s_addr = htonl(INADDR_ANY) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||

@@ -19,15 +19,34 @@ main(int argc, char **argv)
 	const char *name = argc > 1 ? argv[1] : "failed";
 	bool is_utf8 = strncmp(name, "utf8", 4) == 0, needs_utf8, needs_8bit;
 	struct dsn_rcpt rcpts[] = {
-		{ .action = DSN_FAILED, .addr = SPAN("bob@example.com"), .orig = SPAN("sales@example.org"), .esc = SPAN("5.1.1"),
-		  .reply = 550, .text = SPAN("No such user, \xff and a text that is so long that it does not fit on one line of a report"),
-		  .relay = SPAN("mx.example.com[192.0.2.1]:25"), .attempt_us = 1795208701000000 },
-		{ .action = DSN_FAILED, .addr = SPAN("\"odd one\"@example.net"), .orcpt = SPAN("rfc822;+22odd+20one+22@example.net"),
-		  .esc = SPAN("4.4.1"), .text = SPAN("No answer from host"), .is_expired = true, .attempt_us = 1795208701000000 },
+		{ .action = DSN_FAILED,
+		  .addr = SPAN("bob@example.com"),
+		  .orig = SPAN("sales@example.org"),
+		  .esc = SPAN("5.1.1"),
+		  .reply = 550,
+		  .text = SPAN("No such user, \xff and a text that is so long that it does not fit "
+			       "on one line of a report"),
+		  .relay = SPAN("mx.example.com[192.0.2.1]:25"),
+		  .attempt_us = 1795208701000000 },
+		{ .action = DSN_FAILED,
+		  .addr = SPAN("\"odd one\"@example.net"),
+		  .orcpt = SPAN("rfc822;+22odd+20one+22@example.net"),
+		  .esc = SPAN("4.4.1"),
+		  .text = SPAN("No answer from host"),
+		  .is_expired = true,
+		  .attempt_us = 1795208701000000 },
 	};
-	struct dsn_report r = { .hostname = SPAN("mx1.example.org"), .id = SPAN("0ABC.1"), .date_us = 1795208701000000,
-		.to = SPAN("alice@example.org"), .envid = SPAN("QQ+2B1"), .arrival_us = 1795208000000000, .is_utf8 = is_utf8,
-		.rcpts = rcpts, .rcpt_count = 2, .want_full = strcmp(name, "hdrs") != 0, .max_bytes = 50000 };
+	struct dsn_report r = { .hostname = SPAN("mx1.example.org"),
+				.id = SPAN("0ABC.1"),
+				.date_us = 1795208701000000,
+				.to = SPAN("alice@example.org"),
+				.envid = SPAN("QQ+2B1"),
+				.arrival_us = 1795208000000000,
+				.is_utf8 = is_utf8,
+				.rcpts = rcpts,
+				.rcpt_count = 2,
+				.want_full = strcmp(name, "hdrs") != 0,
+				.max_bytes = 50000 };
 	struct buf out;
 
 	if (is_utf8)

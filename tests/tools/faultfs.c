@@ -36,9 +36,9 @@ enum { LOG_WRITE = 1, LOG_SYNC = 2, LOG_TRUNCATE = 3 };
 static int root_fd, log_fd;
 static struct {
 	int write_err, sync_err;
-	long count;             /* how many more to fail; -1: all */
+	long count; /* how many more to fail; -1: all */
 	long delay_ms;
-	long long free_bytes;   /* -1: the truth */
+	long long free_bytes; /* -1: the truth */
 	char match[256];
 } fault = { .count = -1, .free_bytes = -1 };
 
@@ -58,7 +58,8 @@ put_log(uint32_t kind, const char *path, const void *data, uint32_t n, uint64_t 
 	memcpy(head + 4, &n, 4);
 	memcpy(head + 8, &off, 8);
 	memcpy(head + 16, &name_n, 4);
-	if (write(log_fd, head, sizeof(head)) != (ssize_t)sizeof(head) || write(log_fd, path, name_n) != (ssize_t)name_n ||
+	if (write(log_fd, head, sizeof(head)) != (ssize_t)sizeof(head) ||
+	    write(log_fd, path, name_n) != (ssize_t)name_n ||
 	    (data != NULL && write(log_fd, data, n) != (ssize_t)n))
 		abort();
 }
@@ -80,7 +81,9 @@ err_by_name(const char *name)
 	static const struct {
 		const char *name;
 		int err;
-	} table[] = { { "EIO", EIO }, { "ENOSPC", ENOSPC }, { "EDQUOT", EDQUOT }, { "EROFS", EROFS } };
+	} table[] = {
+		{ "EIO", EIO }, { "ENOSPC", ENOSPC }, { "EDQUOT", EDQUOT }, { "EROFS", EROFS }
+	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		if (strcmp(table[i].name, name) == 0)
@@ -139,7 +142,8 @@ ff_mkdir(const char *path, mode_t mode)
 	int r = ret(mkdirat(root_fd, rel(path), mode));
 
 	if (r == 0)
-		r = ret(fchownat(root_fd, rel(path), fuse_get_context()->uid, fuse_get_context()->gid, 0));
+		r = ret(fchownat(root_fd, rel(path), fuse_get_context()->uid,
+				 fuse_get_context()->gid, 0));
 	return r;
 }
 
@@ -281,7 +285,9 @@ ff_fsync(const char *path, int is_data, struct fuse_file_info *fi)
 	(void)is_data;
 	(void)fi;
 	if (fault.delay_ms > 0)
-		nanosleep(&(struct timespec){ fault.delay_ms / 1000, fault.delay_ms % 1000 * 1000000 }, NULL);
+		nanosleep(&(struct timespec){ fault.delay_ms / 1000,
+					      fault.delay_ms % 1000 * 1000000 },
+			  NULL);
 	if ((err = hit(path, fault.sync_err)) != 0)
 		return -err;
 	/* The log is the disk: nothing more has to become stable here. */
@@ -338,10 +344,26 @@ ff_statfs(const char *path, struct statvfs *st)
 }
 
 static const struct fuse_operations ops = {
-	.getattr = ff_getattr, .mkdir = ff_mkdir, .unlink = ff_unlink, .rmdir = ff_rmdir, .rename = ff_rename,
-	.link = ff_link, .chmod = ff_chmod, .chown = ff_chown, .utimens = ff_utimens, .truncate = ff_truncate,
-	.open = ff_open, .create = ff_create, .read = ff_read, .write = ff_write, .fallocate = ff_fallocate,
-	.fsync = ff_fsync, .fsyncdir = ff_fsyncdir, .release = ff_release, .readdir = ff_readdir, .statfs = ff_statfs,
+	.getattr = ff_getattr,
+	.mkdir = ff_mkdir,
+	.unlink = ff_unlink,
+	.rmdir = ff_rmdir,
+	.rename = ff_rename,
+	.link = ff_link,
+	.chmod = ff_chmod,
+	.chown = ff_chown,
+	.utimens = ff_utimens,
+	.truncate = ff_truncate,
+	.open = ff_open,
+	.create = ff_create,
+	.read = ff_read,
+	.write = ff_write,
+	.fallocate = ff_fallocate,
+	.fsync = ff_fsync,
+	.fsyncdir = ff_fsyncdir,
+	.release = ff_release,
+	.readdir = ff_readdir,
+	.statfs = ff_statfs,
 };
 
 int
@@ -358,8 +380,9 @@ main(int argc, char **argv)
 		return 66;
 	}
 	/* One thread: the log has the order of the disk. */
-	char *fuse_argv[32] = { argv[0], argv[2], (char[]){ "-f" }, (char[]){ "-s" }, (char[]){ "-o" },
-				(char[]){ "allow_other,default_permissions" } };
+	char *fuse_argv[32] = { argv[0],	  argv[2],
+				(char[]){ "-f" }, (char[]){ "-s" },
+				(char[]){ "-o" }, (char[]){ "allow_other,default_permissions" } };
 	int n = 6;
 	for (int i = 4; i < argc && n < 31; i++)
 		fuse_argv[n++] = argv[i];

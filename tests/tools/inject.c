@@ -30,13 +30,13 @@ main(void)
 }
 #else
 
-#define BELOW_STACK 4096        /* room for a string, far below the red zone */
+#define BELOW_STACK 4096 /* room for a string, far below the red zone */
 #define TRIES 200
 
 struct call {
 	long number;
 	unsigned long args[4];
-	const char *text;       /* copied into the process; its address becomes args[text_at] */
+	const char *text; /* copied into the process; its address becomes args[text_at] */
 	unsigned text_at;
 };
 
@@ -53,7 +53,8 @@ stop_in_call(pid_t pid, struct user_regs_struct *regs)
 {
 	int status;
 
-	if (ptrace(PTRACE_ATTACH, pid, NULL, NULL) < 0 || waitpid(pid, &status, __WALL) < 0 || !WIFSTOPPED(status))
+	if (ptrace(PTRACE_ATTACH, pid, NULL, NULL) < 0 || waitpid(pid, &status, __WALL) < 0 ||
+	    !WIFSTOPPED(status))
 		fail("attach");
 	if (ptrace(PTRACE_GETREGS, pid, NULL, regs) < 0)
 		fail("registers");
@@ -85,10 +86,12 @@ let_it_die(pid_t pid)
 {
 	int status;
 
-	if (ptrace(PTRACE_CONT, pid, NULL, (void *)(long)SIGSYS) < 0 || waitpid(pid, &status, __WALL) < 0)
+	if (ptrace(PTRACE_CONT, pid, NULL, (void *)(long)SIGSYS) < 0 ||
+	    waitpid(pid, &status, __WALL) < 0)
 		fail("go on");
 	if (WIFSTOPPED(status))
-		ptrace(PTRACE_DETACH, pid, NULL, (void *)(long)(WSTOPSIG(status) == SIGTRAP ? 0 : WSTOPSIG(status)));
+		ptrace(PTRACE_DETACH, pid, NULL,
+		       (void *)(long)(WSTOPSIG(status) == SIGTRAP ? 0 : WSTOPSIG(status)));
 }
 
 static void
@@ -140,12 +143,13 @@ inject(pid_t pid, struct call *c)
 	}
 	regs.rip -= 2;
 	regs.rax = (unsigned long)c->number;
-	regs.orig_rax = (unsigned long)-1;      /* the interrupted call is not begun again */
+	regs.orig_rax = (unsigned long)-1; /* the interrupted call is not begun again */
 	regs.rdi = c->args[0];
 	regs.rsi = c->args[1];
 	regs.rdx = c->args[2];
 	regs.r10 = c->args[3];
-	if (ptrace(PTRACE_SETREGS, pid, NULL, &regs) < 0 || ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) < 0)
+	if (ptrace(PTRACE_SETREGS, pid, NULL, &regs) < 0 ||
+	    ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) < 0)
 		fail("step");
 	report(pid, &saved);
 }
@@ -156,7 +160,9 @@ call_of(const char *act, const char *arg)
 	unsigned long number = strtoul(arg, NULL, 10);
 
 	if (strcmp(act, "open") == 0)
-		return (struct call){ SYS_openat, { (unsigned long)AT_FDCWD, 0, O_RDONLY }, arg, 1 };
+		return (struct call){
+			SYS_openat, { (unsigned long)AT_FDCWD, 0, O_RDONLY }, arg, 1
+		};
 	if (strcmp(act, "socket") == 0)
 		return (struct call){ SYS_socket, { number, SOCK_STREAM, 0 }, NULL, 0 };
 	if (strcmp(act, "exec") == 0)
@@ -171,7 +177,7 @@ call_of(const char *act, const char *arg)
 		return (struct call){ SYS_setuid, { number }, NULL, 0 };
 	if (strcmp(act, "chroot") == 0)
 		return (struct call){ SYS_chroot, { 0 }, arg, 0 };
-	if (strcmp(act, "getpid") == 0)         /* allowed: shows that the injection works */
+	if (strcmp(act, "getpid") == 0) /* allowed: shows that the injection works */
 		return (struct call){ SYS_getpid, { 0 }, NULL, 0 };
 	fprintf(stderr, "inject: no act is called %s\n", act);
 	exit(64);

@@ -38,13 +38,13 @@
 #include "svc/priv.h"
 
 struct world {
-	int dir;                /* a folder that was passed */
-	int stray;              /* a descriptor that was not listed */
-	int tcp;                /* a TCP socket made before */
+	int dir;   /* a folder that was passed */
+	int stray; /* a descriptor that was not listed */
+	int tcp;   /* a TCP socket made before */
 	int channel;
-	int memory;             /* a file in memory */
-	pid_t sibling;          /* another process of the same user */
-	uint16_t port;          /* somebody listens there */
+	int memory;    /* a file in memory */
+	pid_t sibling; /* another process of the same user */
+	uint16_t port; /* somebody listens there */
 	long page;
 };
 
@@ -289,7 +289,8 @@ act_sendto(const struct world *w)
 {
 	struct sockaddr_in sin = loopback(w->port);
 
-	return sendto(w->tcp, "x", 1, MSG_NOSIGNAL | MSG_FASTOPEN, (struct sockaddr *)&sin, sizeof(sin));
+	return sendto(w->tcp, "x", 1, MSG_NOSIGNAL | MSG_FASTOPEN, (struct sockaddr *)&sin,
+		      sizeof(sin));
 }
 
 /* A connection by the first byte that is sent. */
@@ -299,7 +300,9 @@ act_fastopen(const struct world *w)
 	struct sockaddr_in sin = loopback(w->port);
 	char c = 'x';
 	struct iovec iov = { &c, 1 };
-	struct msghdr mh = { .msg_name = &sin, .msg_namelen = sizeof(sin), .msg_iov = &iov, .msg_iovlen = 1 };
+	struct msghdr mh = {
+		.msg_name = &sin, .msg_namelen = sizeof(sin), .msg_iov = &iov, .msg_iovlen = 1
+	};
 
 	return sendmsg(w->tcp, &mh, MSG_NOSIGNAL | MSG_FASTOPEN);
 }
@@ -365,7 +368,9 @@ act_clone_userns(const struct world *w)
 static long
 act_clone3(const struct world *w)
 {
-	struct { uint64_t flags, rest[10]; } args = { 0, { 0, 0, 0, SIGCHLD } };
+	struct {
+		uint64_t flags, rest[10];
+	} args = { 0, { 0, 0, 0, SIGCHLD } };
 
 	(void)w;
 	return child_made(syscall(SYS_clone3, &args, sizeof(args)));
@@ -486,14 +491,17 @@ act_dumpable(const struct world *w)
 static long
 act_mmap_exec(const struct world *w)
 {
-	return mmap(NULL, (size_t)w->page, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED
-		       ? -1 : 0;
+	return mmap(NULL, (size_t)w->page, PROT_READ | PROT_WRITE | PROT_EXEC,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED
+		       ? -1
+		       : 0;
 }
 
 static long
 act_mprotect_exec(const struct world *w)
 {
-	void *p = mmap(NULL, (size_t)w->page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *p = mmap(NULL, (size_t)w->page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		       -1, 0);
 
 	return p == MAP_FAILED ? -1 : mprotect(p, (size_t)w->page, PROT_READ | PROT_EXEC);
 }
@@ -514,14 +522,54 @@ act_setown(const struct world *w)
 }
 
 /* Calls that no process of a mail server needs; arguments do not matter, they must not get through at all. */
-#define BARE(name) \
-	static long act_##name(const struct world *w) { (void)w; return syscall(SYS_##name, 0, 0, 0, 0, 0, 0); }
-BARE(bpf) BARE(io_uring_setup) BARE(userfaultfd) BARE(perf_event_open) BARE(keyctl) BARE(add_key) BARE(init_module)
-BARE(kexec_load) BARE(reboot) BARE(swapon) BARE(sethostname) BARE(settimeofday) BARE(open_by_handle_at) BARE(acct)
-BARE(syslog) BARE(shmget) BARE(msgget) BARE(semget) BARE(mq_open) BARE(inotify_init1) BARE(fanotify_init)
-BARE(pidfd_getfd) BARE(splice) BARE(sendfile) BARE(vmsplice) BARE(tee) BARE(personality) BARE(pivot_root) BARE(setns)
-BARE(memfd_create) BARE(copy_file_range) BARE(quotactl) BARE(nfsservctl) BARE(uselib) BARE(process_madvise) BARE(seccomp)
-BARE(mount_setattr) BARE(open_tree) BARE(timer_create) BARE(setsid) BARE(sched_setscheduler) BARE(move_pages)
+#define BARE(name)                                            \
+	static long act_##name(const struct world *w)         \
+	{                                                     \
+		(void)w;                                      \
+		return syscall(SYS_##name, 0, 0, 0, 0, 0, 0); \
+	}
+BARE(bpf)
+BARE(io_uring_setup)
+BARE(userfaultfd)
+BARE(perf_event_open)
+BARE(keyctl)
+BARE(add_key)
+BARE(init_module)
+BARE(kexec_load)
+BARE(reboot)
+BARE(swapon)
+BARE(sethostname)
+BARE(settimeofday)
+BARE(open_by_handle_at)
+BARE(acct)
+BARE(syslog)
+BARE(shmget)
+BARE(msgget)
+BARE(semget)
+BARE(mq_open)
+BARE(inotify_init1)
+BARE(fanotify_init)
+BARE(pidfd_getfd)
+BARE(splice)
+BARE(sendfile)
+BARE(vmsplice)
+BARE(tee)
+BARE(personality)
+BARE(pivot_root)
+BARE(setns)
+BARE(memfd_create)
+BARE(copy_file_range)
+BARE(quotactl)
+BARE(nfsservctl)
+BARE(uselib)
+BARE(process_madvise)
+BARE(seccomp)
+BARE(mount_setattr)
+BARE(open_tree)
+BARE(timer_create)
+BARE(setsid)
+BARE(sched_setscheduler)
+BARE(move_pages)
 
 #ifdef __x86_64__
 /* The same kernel by its other doors: 32-bit calls and x32. */
@@ -544,29 +592,117 @@ act_x32(const struct world *w)
 }
 #endif
 
-#define ACT(name) { #name, act_##name }
+#define ACT(name)                 \
+	{                         \
+#name, act_##name \
+	}
 static const struct {
 	const char *name;
 	long (*fn)(const struct world *w);
 } acts[] = {
-	ACT(open), ACT(openat), ACT(openat_up), ACT(openat2), ACT(openat2_out), ACT(openat_out), ACT(create), ACT(unlink_out),
-	ACT(rename_out), ACT(link_in),
-	ACT(mkdirat_out), ACT(chmod), ACT(symlink), ACT(mknod), ACT(chroot), ACT(fchdir), ACT(mount), ACT(stray),
-	ACT(socket_tcp), ACT(socket_tcp6), ACT(socket_udp), ACT(socket_unix), ACT(socket_raw), ACT(socket_netlink),
-	ACT(socket_packet), ACT(socketpair), ACT(connect), ACT(socket_connect), ACT(bind), ACT(bind_port), ACT(listen),
-	ACT(sendto), ACT(fastopen), ACT(filter), ACT(exec), ACT(execveat), ACT(fork), ACT(clone), ACT(clone_userns), ACT(clone3), ACT(thread),
-	ACT(unshare), ACT(ptrace), ACT(ptrace_seize), ACT(kill), ACT(tgkill), ACT(vm_read), ACT(pidfd), ACT(prlimit_other),
-	ACT(setuid), ACT(setresuid), ACT(setgroups), ACT(rlimit), ACT(dumpable), ACT(mmap_exec), ACT(mprotect_exec),
-	ACT(tiocsti), ACT(setown),
-	ACT(bpf), ACT(io_uring_setup), ACT(userfaultfd), ACT(perf_event_open), ACT(keyctl), ACT(add_key), ACT(init_module),
-	ACT(kexec_load), ACT(reboot), ACT(swapon), ACT(sethostname), ACT(settimeofday), ACT(open_by_handle_at), ACT(acct),
-	ACT(syslog), ACT(shmget), ACT(msgget), ACT(semget), ACT(mq_open), ACT(inotify_init1), ACT(fanotify_init),
-	ACT(pidfd_getfd), ACT(splice), ACT(sendfile), ACT(vmsplice), ACT(tee), ACT(personality), ACT(pivot_root), ACT(setns),
-	ACT(memfd_create), ACT(copy_file_range), ACT(quotactl), ACT(nfsservctl), ACT(uselib), ACT(process_madvise),
-	ACT(seccomp), ACT(mount_setattr), ACT(open_tree), ACT(timer_create), ACT(setsid), ACT(sched_setscheduler),
+	ACT(open),
+	ACT(openat),
+	ACT(openat_up),
+	ACT(openat2),
+	ACT(openat2_out),
+	ACT(openat_out),
+	ACT(create),
+	ACT(unlink_out),
+	ACT(rename_out),
+	ACT(link_in),
+	ACT(mkdirat_out),
+	ACT(chmod),
+	ACT(symlink),
+	ACT(mknod),
+	ACT(chroot),
+	ACT(fchdir),
+	ACT(mount),
+	ACT(stray),
+	ACT(socket_tcp),
+	ACT(socket_tcp6),
+	ACT(socket_udp),
+	ACT(socket_unix),
+	ACT(socket_raw),
+	ACT(socket_netlink),
+	ACT(socket_packet),
+	ACT(socketpair),
+	ACT(connect),
+	ACT(socket_connect),
+	ACT(bind),
+	ACT(bind_port),
+	ACT(listen),
+	ACT(sendto),
+	ACT(fastopen),
+	ACT(filter),
+	ACT(exec),
+	ACT(execveat),
+	ACT(fork),
+	ACT(clone),
+	ACT(clone_userns),
+	ACT(clone3),
+	ACT(thread),
+	ACT(unshare),
+	ACT(ptrace),
+	ACT(ptrace_seize),
+	ACT(kill),
+	ACT(tgkill),
+	ACT(vm_read),
+	ACT(pidfd),
+	ACT(prlimit_other),
+	ACT(setuid),
+	ACT(setresuid),
+	ACT(setgroups),
+	ACT(rlimit),
+	ACT(dumpable),
+	ACT(mmap_exec),
+	ACT(mprotect_exec),
+	ACT(tiocsti),
+	ACT(setown),
+	ACT(bpf),
+	ACT(io_uring_setup),
+	ACT(userfaultfd),
+	ACT(perf_event_open),
+	ACT(keyctl),
+	ACT(add_key),
+	ACT(init_module),
+	ACT(kexec_load),
+	ACT(reboot),
+	ACT(swapon),
+	ACT(sethostname),
+	ACT(settimeofday),
+	ACT(open_by_handle_at),
+	ACT(acct),
+	ACT(syslog),
+	ACT(shmget),
+	ACT(msgget),
+	ACT(semget),
+	ACT(mq_open),
+	ACT(inotify_init1),
+	ACT(fanotify_init),
+	ACT(pidfd_getfd),
+	ACT(splice),
+	ACT(sendfile),
+	ACT(vmsplice),
+	ACT(tee),
+	ACT(personality),
+	ACT(pivot_root),
+	ACT(setns),
+	ACT(memfd_create),
+	ACT(copy_file_range),
+	ACT(quotactl),
+	ACT(nfsservctl),
+	ACT(uselib),
+	ACT(process_madvise),
+	ACT(seccomp),
+	ACT(mount_setattr),
+	ACT(open_tree),
+	ACT(timer_create),
+	ACT(setsid),
+	ACT(sched_setscheduler),
 	ACT(move_pages),
 #ifdef __x86_64__
-	ACT(int80), ACT(x32),
+	ACT(int80),
+	ACT(x32),
 #endif
 };
 
@@ -586,14 +722,16 @@ enter_sandbox(struct world *w, enum proc_id kind, uint32_t uid, const char *dir)
 {
 	enum proc_root where = proc_info(kind)->root;
 	int sv[2], keep[8], n = 0, base = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int root = openat(base, where == PROC_ROOT_EMPTY ? "empty" : "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int root = openat(base, where == PROC_ROOT_EMPTY ? "empty" : "work",
+			  O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	w->page = sysconf(_SC_PAGESIZE);
 	w->stray = open("/dev/null", O_RDONLY);
 	w->tcp = socket(AF_INET, SOCK_STREAM, 0);
 	w->dir = openat(base, "work", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	w->memory = open("/bin/true", O_RDONLY);
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sv) < 0 || root < 0 || w->dir < 0 || w->memory < 0) {
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sv) < 0 || root < 0 || w->dir < 0 ||
+	    w->memory < 0) {
 		perror("probe");
 		exit(64);
 	}
@@ -603,8 +741,12 @@ enter_sandbox(struct world *w, enum proc_id kind, uint32_t uid, const char *dir)
 	keep[n++] = w->tcp;
 	keep[n++] = w->memory;
 	keep[n++] = w->dir;
-	priv_drop(&(struct priv_plan){ .kind = kind, .uid = uid, .gid = uid, .root_fd = where != PROC_ROOT_NONE ? root : -1,
-				       .keep_fds = keep, .keep_count = (unsigned)n });
+	priv_drop(&(struct priv_plan){ .kind = kind,
+				       .uid = uid,
+				       .gid = uid,
+				       .root_fd = where != PROC_ROOT_NONE ? root : -1,
+				       .keep_fds = keep,
+				       .keep_count = (unsigned)n });
 }
 
 static int

@@ -37,7 +37,8 @@ is_told(const char *name)
 {
 	const char *v = getenv(name), *kind = proc_info(self->kind)->name;
 
-	return v != NULL && strncmp(v, kind, strlen(kind)) == 0 && (v[strlen(kind)] == '\0' || v[strlen(kind)] == ':');
+	return v != NULL && strncmp(v, kind, strlen(kind)) == 0 &&
+	       (v[strlen(kind)] == '\0' || v[strlen(kind)] == ':');
 }
 
 static void
@@ -132,9 +133,12 @@ on_peer(struct svc *s, struct chan *c)
 
 	log_peer("peer", c, false, false);
 	if (s->kind == PROC_DELIVERY && chan_kind(c) == PROC_QMGR && path != NULL)
-		chan_send(s->master, MSG_UNIX_CONNECT, &(struct msg_unix_connect){ .req = 7, .path = span_of(path) });
-	if (s->kind == PROC_QMGR && chan_kind(c) == PROC_ROUTER && getenv("POSTERN_TEST_WANT") != NULL)
-		chan_send(s->master, MSG_WORKER_WANT, &(struct msg_worker_want){ .kind = PROC_DELIVERY });
+		chan_send(s->master, MSG_UNIX_CONNECT,
+			  &(struct msg_unix_connect){ .req = 7, .path = span_of(path) });
+	if (s->kind == PROC_QMGR && chan_kind(c) == PROC_ROUTER &&
+	    getenv("POSTERN_TEST_WANT") != NULL)
+		chan_send(s->master, MSG_WORKER_WANT,
+			  &(struct msg_worker_want){ .kind = PROC_DELIVERY });
 }
 
 static void

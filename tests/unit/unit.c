@@ -52,8 +52,8 @@ unit_shared_file(const char *name)
 	static char path[4096];
 	const char *dir = getenv("POSTERN_SHARED");
 
-	snprintf(
-	    path, sizeof(path), "%s/%s", dir != NULL && *dir != '\0' ? dir : "../shared", name);
+	snprintf(path, sizeof(path), "%s/%s", dir != NULL && *dir != '\0' ? dir : "../shared",
+		 name);
 	return access(path, R_OK) == 0 ? path : NULL;
 }
 
@@ -62,7 +62,7 @@ unit_folder_make(char *path_out, size_t size)
 {
 	const char *tmp = getenv("TMPDIR");
 	int n = snprintf(path_out, size, "%s/postern-unit-XXXXXX",
-	    tmp != NULL && *tmp != '\0' ? tmp : "/tmp");
+			 tmp != NULL && *tmp != '\0' ? tmp : "/tmp");
 
 	ck_assert_msg(n > 0 && (size_t)n < size, "the path of TMPDIR is too long: %s", tmp);
 	ck_assert_msg(mkdtemp(path_out) != NULL, "%s: %s", path_out, strerror(errno));
@@ -79,12 +79,12 @@ void
 unit_folder_remove(const char *path)
 {
 	ck_assert_msg(nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) == 0, "%s: %s", path,
-	    strerror(errno));
+		      strerror(errno));
 }
 
 void
 unit_eq(struct span got, struct span want)
 {
 	ck_assert_msg(span_eq(got, want), "got \"%.*s\" (%zu bytes), want \"%.*s\" (%zu bytes)",
-	    SPAN_ARG(got), got.n, SPAN_ARG(want), want.n);
+		      SPAN_ARG(got), got.n, SPAN_ARG(want), want.n);
 }

@@ -36,13 +36,8 @@ static const struct {
 	size_t fill, more;
 	bool is_failed;
 } limit_cases[] = {
-	{ 0, 8, false },
-	{ 0, 9, true },
-	{ 8, 0, false },
-	{ 8, 1, true },
-	{ 7, 1, false },
-	{ 1, SIZE_MAX, true },
-	{ 8, SIZE_MAX - 4, true },
+	{ 0, 8, false }, { 0, 9, true },	{ 8, 0, false },	   { 8, 1, true },
+	{ 7, 1, false }, { 1, SIZE_MAX, true }, { 8, SIZE_MAX - 4, true },
 };
 
 START_TEST(limit)
@@ -172,7 +167,7 @@ START_TEST(numbers_are_little_endian)
 	buf_put_u64(&b, 0x08090a0b0c0d0e0f);
 	buf_put_bytes(&b, SPAN("x"));
 	unit_eq(buf_span(&b),
-	    SPAN("\x01\x03\x02\x07\x06\x05\x04\x0f\x0e\x0d\x0c\x0b\x0a\x09\x08\x01\0\0\0x"));
+		SPAN("\x01\x03\x02\x07\x06\x05\x04\x0f\x0e\x0d\x0c\x0b\x0a\x09\x08\x01\0\0\0x"));
 	buf_clear(&b);
 }
 END_TEST

@@ -18,12 +18,8 @@ static const struct {
 	size_t n;
 	uint32_t crc;
 } cases[] = {
-	{ "", 0, 0 },
-	{ zeros, 32, 0x8a9136aa },
-	{ ones, 32, 0x62a8ab43 },
-	{ up, 32, 0x46dd794e },
-	{ down, 32, 0x113fdb5c },
-	{ "123456789", 9, 0xe3069283 },
+	{ "", 0, 0 },		{ zeros, 32, 0x8a9136aa }, { ones, 32, 0x62a8ab43 },
+	{ up, 32, 0x46dd794e }, { down, 32, 0x113fdb5c },  { "123456789", 9, 0xe3069283 },
 };
 
 START_TEST(vectors)
@@ -48,9 +44,9 @@ START_TEST(goes_on_and_agrees_at_any_place_and_length)
 			uint32_t whole = crc32c(0, bytes + from, n);
 
 			ck_assert_uint_eq(crc32c_table(0, bytes + from, n), whole);
-			ck_assert_uint_eq(
-			    crc32c(crc32c(0, bytes + from, n / 3), bytes + from + n / 3, n - n / 3),
-			    whole);
+			ck_assert_uint_eq(crc32c(crc32c(0, bytes + from, n / 3),
+						 bytes + from + n / 3, n - n / 3),
+					  whole);
 		}
 }
 END_TEST

@@ -9,8 +9,8 @@
 
 START_TEST(numbers)
 {
-	struct cur c =
-	    cur_of(SPAN("\x01\x03\x02\x07\x06\x05\x84\x0f\x0e\x0d\x0c\x0b\x0a\x09\x88rest"));
+	struct cur c = cur_of(
+		SPAN("\x01\x03\x02\x07\x06\x05\x84\x0f\x0e\x0d\x0c\x0b\x0a\x09\x88rest"));
 
 	ck_assert_uint_eq(cur_u8(&c), 1);
 	ck_assert_uint_eq(cur_u16(&c), 0x0203);
@@ -68,8 +68,10 @@ static const struct {
 	{ { "\4\0\0\0abc", 7 }, 9, E_CORRUPT, "" },
 	{ { "\xff\xff\xff\xff"
 	    "abc",
-	      7 },
-	    SIZE_MAX, E_CORRUPT, "" },
+	    7 },
+	  SIZE_MAX,
+	  E_CORRUPT,
+	  "" },
 	{ { "\3\0\0", 3 }, 9, E_CORRUPT, "" },
 	{ { NULL, 0 }, 9, E_CORRUPT, "" },
 };

@@ -27,7 +27,7 @@ digits(void)
 {
 	int all = 0, back = 0, place = 1;
 
-	LIST_EACH (it, &head)
+	LIST_EACH(it, &head)
 		all = all * 10 + value_of(it);
 	for (struct list *it = head.prev; it != &head; it = it->prev, place *= 10)
 		back += value_of(it) * place;
@@ -66,11 +66,11 @@ START_TEST(removing_on_the_way)
 {
 	for (size_t i = 0; i < 5; i++)
 		list_push_back(&head, &item[i].node);
-	LIST_EACH_SAFE (it, tmp, &head)
+	LIST_EACH_SAFE(it, tmp, &head)
 		if (value_of(it) % 2 == 1)
 			list_remove(it);
 	ck_assert_int_eq(digits(), 24);
-	LIST_EACH_SAFE (it, tmp, &head)
+	LIST_EACH_SAFE(it, tmp, &head)
 		list_remove(it);
 	ck_assert(list_is_empty(&head));
 }

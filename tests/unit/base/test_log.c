@@ -62,8 +62,8 @@ START_TEST(an_event)
 	log_kv_u64(&ev, "bytes", UINT64_MAX);
 	log_end(&ev);
 	ck_assert_str_eq(buf_cstr(&line),
-	    "delivered qid=0000000000001 to=a@example.org relay=\"mx [192.0.2.1]\" "
-	    "delay=1.5 bytes=18446744073709551615");
+			 "delivered qid=0000000000001 to=a@example.org relay=\"mx [192.0.2.1]\" "
+			 "delay=1.5 bytes=18446744073709551615");
 	ck_assert_int_eq(level, LOG_WARN_);
 	ck_assert_uint_eq(time_us, 1234567890);
 	clock_fake_set(0, 0);
@@ -227,8 +227,8 @@ main(void)
 
 	tcase_add_checked_fixture(sunk, setup, teardown);
 	tcase_add_test(sunk, an_event);
-	tcase_add_loop_test(
-	    sunk, values_cannot_imitate_fields_or_lines, 0, UNIT_COUNT(value_cases));
+	tcase_add_loop_test(sunk, values_cannot_imitate_fields_or_lines, 0,
+			    UNIT_COUNT(value_cases));
 	tcase_add_test(sunk, names_cannot_either);
 	tcase_add_test(sunk, long_values_are_cut_and_records_stay_whole);
 	tcase_add_loop_test(sunk, levels, 0, UNIT_COUNT(level_cases));

@@ -13,18 +13,12 @@ static const struct {
 	bool is_eq, is_ieq;
 	int cmp;
 } compare_cases[] = {
-	{ "", "", true, true, 0 },
-	{ NULL, "", true, true, 0 },
-	{ "a", "", false, false, 1 },
-	{ "", "a", false, false, -1 },
-	{ "abc", "abc", true, true, 0 },
-	{ "abc", "aBC", false, true, 1 },
-	{ "abc", "abd", false, false, -1 },
-	{ "ab", "abc", false, false, -1 },
-	{ "\xff", "a", false, false, 1 },
-	{ "[", "{", false, false, -1 },
-	{ "@", "`", false, false, -1 },
-	{ "\xc4", "\xe4", false, false, -1 },
+	{ "", "", true, true, 0 },	    { NULL, "", true, true, 0 },
+	{ "a", "", false, false, 1 },	    { "", "a", false, false, -1 },
+	{ "abc", "abc", true, true, 0 },    { "abc", "aBC", false, true, 1 },
+	{ "abc", "abd", false, false, -1 }, { "ab", "abc", false, false, -1 },
+	{ "\xff", "a", false, false, 1 },   { "[", "{", false, false, -1 },
+	{ "@", "`", false, false, -1 },	    { "\xc4", "\xe4", false, false, -1 },
 };
 
 START_TEST(compare)
@@ -69,11 +63,7 @@ END_TEST
 static const struct {
 	const char *in, *out;
 } trim_cases[] = {
-	{ "", "" },
-	{ " \t ", "" },
-	{ " a b\t", "a b" },
-	{ "a", "a" },
-	{ "\r\na\n", "\r\na\n" },
+	{ "", "" }, { " \t ", "" }, { " a b\t", "a b" }, { "a", "a" }, { "\r\na\n", "\r\na\n" },
 };
 
 START_TEST(trim)
@@ -86,12 +76,8 @@ static const struct {
 	size_t from, n;
 	const char *out;
 } sub_cases[] = {
-	{ 0, 5, "hello" },
-	{ 0, 99, "hello" },
-	{ 1, 3, "ell" },
-	{ 4, SIZE_MAX, "o" },
-	{ 5, 1, "" },
-	{ 99, 1, "" },
+	{ 0, 5, "hello" },	    { 0, 99, "hello" }, { 1, 3, "ell" },
+	{ 4, SIZE_MAX, "o" },	    { 5, 1, "" },	{ 99, 1, "" },
 	{ SIZE_MAX, SIZE_MAX, "" },
 };
 
@@ -171,7 +157,7 @@ START_TEST(number)
 	uint64_t v = 77;
 
 	ck_assert_int_eq(span_to_u64(span_of(number_cases[_i].in), number_cases[_i].max, &v),
-	    number_cases[_i].r);
+			 number_cases[_i].r);
 	ck_assert_uint_eq(v, number_cases[_i].r == 0 ? number_cases[_i].out : 77);
 }
 END_TEST

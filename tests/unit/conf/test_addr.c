@@ -47,9 +47,9 @@ START_TEST(addr)
 		return;
 	ck_assert_int_eq(a.family, addrs[_i].family);
 	if (a.family != 0)
-		ck_assert_str_eq(
-		    inet_ntop(a.family == 4 ? AF_INET : AF_INET6, a.addr, text, sizeof(text)),
-		    addrs[_i].shown);
+		ck_assert_str_eq(inet_ntop(a.family == 4 ? AF_INET : AF_INET6, a.addr, text,
+					   sizeof(text)),
+				 addrs[_i].shown);
 }
 END_TEST
 
@@ -162,7 +162,7 @@ static const struct {
 	{ "_dmarc.example", true },
 	{ "b\xc3\xbc"
 	  "cher.example",
-	    true },
+	  true },
 	{ "", false },
 	{ ".", false },
 	{ "a.", false },

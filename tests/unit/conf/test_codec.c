@@ -85,7 +85,7 @@ teardown(void)
 
 static void
 check_group(const struct conf *got, const struct conf *defaults, const struct conf_group *g,
-    enum proc_id who)
+	    enum proc_id who)
 {
 	size_t rows, n = conf_group_count(got, g);
 	const struct conf_row *row = conf_rows(&rows);
@@ -105,10 +105,10 @@ check_group(const struct conf *got, const struct conf *defaults, const struct co
 
 			if (row[i].group != g || (g->kind == CONF_BLOCK && !is_given))
 				continue;
-			ck_assert_msg(
-			    conf_value_eq(&row[i], conf_field(&row[i], conf_group_at(got, g, b)),
-				conf_field(&row[i], conf_group_at(want, g, b))),
-			    "%s.%s in %s", g->name, row[i].name, proc_info(who)->name);
+			ck_assert_msg(conf_value_eq(&row[i],
+						    conf_field(&row[i], conf_group_at(got, g, b)),
+						    conf_field(&row[i], conf_group_at(want, g, b))),
+				      "%s.%s in %s", g->name, row[i].name, proc_info(who)->name);
 		}
 	}
 }

@@ -25,7 +25,7 @@ parse(const char *text)
 
 	conf_problems_init(&problems);
 	ck_assert_msg(conf_parse("F", NULL, span_of(text), &c, &problems) == 0, "%s",
-	    buf_cstr(&problems.text));
+		      buf_cstr(&problems.text));
 	conf_problems_clear(&problems);
 	return c;
 }
@@ -33,8 +33,8 @@ parse(const char *text)
 static void
 has(const char *what, const char *needle)
 {
-	ck_assert_msg(
-	    span_find(buf_span(&out), span_of(needle)) >= 0, "%s does not have: %s", what, needle);
+	ck_assert_msg(span_find(buf_span(&out), span_of(needle)) >= 0, "%s does not have: %s", what,
+		      needle);
 }
 
 START_TEST(every_option_is_in_the_documentation)
@@ -82,7 +82,8 @@ START_TEST(every_option_is_in_the_sample)
 	while (span_next(&rest, '\n', &line)) {
 		struct span trimmed = span_trim(line);
 		bool is_option = span_starts(trimmed, SPAN("#")) &&
-		    !span_starts(trimmed, SPAN("# ")) && !span_starts(line, SPAN("#\t"));
+				 !span_starts(trimmed, SPAN("# ")) &&
+				 !span_starts(line, SPAN("#\t"));
 
 		if (is_option && span_find(trimmed, SPAN(" = ")) > 0 &&
 		    span_chr(trimmed, '{') != (ptrdiff_t)trimmed.n - 1 &&
@@ -168,14 +169,14 @@ START_TEST(file_of_the_project_is_generated)
 	int fd = open(files[_i].path, O_RDONLY | O_CLOEXEC);
 
 	ck_assert_msg(fd >= 0, "%s cannot be read; the tests run in the folder of the project",
-	    files[_i].path);
+		      files[_i].path);
 	buf_init(&text, 1 << 20);
 	buf_init(&out, 1 << 20);
 	ck_assert_int_eq(fd_read_file(fd, 1 << 20, &text), 0);
 	files[_i].make(&out);
 	ck_assert_msg(span_eq(buf_span(&text), buf_span(&out)),
-	    "%s is not what the table gives; run: %s > %s", files[_i].path, files[_i].command,
-	    files[_i].path);
+		      "%s is not what the table gives; run: %s > %s", files[_i].path,
+		      files[_i].command, files[_i].path);
 	fd_close(&fd);
 	buf_clear(&text);
 	buf_clear(&out);
@@ -183,10 +184,11 @@ START_TEST(file_of_the_project_is_generated)
 END_TEST
 
 static const char shown_conf[] =
-    "hostname = \"a.example\" origin = \"o.example\" limits { errors = 5 message_size = 50M }\n"
-    "listen \"l\" { } domain \"d.example\" { class = discard } relay_from = { } site \"default\" { "
-    "message_rate = 5/s }\n"
-    "transport = '/x \"y\" \\\\'";
+	"hostname = \"a.example\" origin = \"o.example\" limits { errors = 5 message_size = 50M }\n"
+	"listen \"l\" { } domain \"d.example\" { class = discard } relay_from = { } site "
+	"\"default\" { "
+	"message_rate = 5/s }\n"
+	"transport = '/x \"y\" \\\\'";
 
 static const struct {
 	enum conf_show what;
@@ -195,25 +197,25 @@ static const struct {
 	const char *want;
 } shows[] = {
 	{ CONF_SHOW_CHANGED, NULL, 0,
-	    "hostname = \"a.example\"\norigin = \"o.example\"\nlisten \"l\" { }\ndomain "
-	    "\"d.example\" {\n\tclass = discard\n}\n"
-	    "transport = \"/x \\\"y\\\" \\\\\"\nrelay_from = { }\nlimits {\n\tmessage_size = "
-	    "\"50M\"\n\terrors = 5\n}\nsite \"default\" {\n\tmessage_rate = \"5/s\"\n}\n" },
+	  "hostname = \"a.example\"\norigin = \"o.example\"\nlisten \"l\" { }\ndomain "
+	  "\"d.example\" {\n\tclass = discard\n}\n"
+	  "transport = \"/x \\\"y\\\" \\\\\"\nrelay_from = { }\nlimits {\n\tmessage_size = "
+	  "\"50M\"\n\terrors = 5\n}\nsite \"default\" {\n\tmessage_rate = \"5/s\"\n}\n" },
 	{ CONF_SHOW_ALL, "hostname", 0, "hostname = \"a.example\"\n" },
 	{ CONF_SHOW_ALL, "limits.errors", 0, "limits {\n\terrors = 5\n}\n" },
 	{ CONF_SHOW_ALL, "errors", 0, "limits {\n\terrors = 5\n}\n" },
 	{ CONF_SHOW_ALL, "message_rate", 0,
-	    "limits {\n\tmessage_rate = 0\n}\nsite \"default\" {\n\tmessage_rate = \"5/s\"\n}\n" },
+	  "limits {\n\tmessage_rate = 0\n}\nsite \"default\" {\n\tmessage_rate = \"5/s\"\n}\n" },
 	{ CONF_SHOW_ALL, "workers", 0, "workers {\n\tsmtpd = 0\n\tdelivery = 0\n}\n" },
 	{ CONF_SHOW_CHANGED, "workers", 0, "" },
 	{ CONF_SHOW_CHANGED, "limits", 0, "limits {\n\tmessage_size = \"50M\"\n\terrors = 5\n}\n" },
 	{ CONF_SHOW_CHANGED, "listen.backlog", 0, "" },
 	{ CONF_SHOW_CHANGED, "listen", 0, "listen \"l\" { }\n" },
 	{ CONF_SHOW_DOC, "hop_limit", 0,
-	    "hop_limit = 100\n\tnumber from 1 to 1000; default 100\n\tReceived fields of one "
-	    "message; more is a loop.\n" },
+	  "hop_limit = 100\n\tnumber from 1 to 1000; default 100\n\tReceived fields of one "
+	  "message; more is a loop.\n" },
 	{ CONF_SHOW_DOC, "listen.port", 0,
-	    "listen.port\n\tnumber from 1 to 65535; default 25\n\tPort to bind.\n" },
+	  "listen.port\n\tnumber from 1 to 65535; default 25\n\tPort to bind.\n" },
 	{ CONF_SHOW_ALL, "xyzzy", E_NOTFOUND, "" },
 	{ CONF_SHOW_ALL, "limits.xyzzy", E_NOTFOUND, "" },
 	{ CONF_SHOW_ALL, "xyzzy.errors", E_NOTFOUND, "" },
@@ -242,8 +244,8 @@ START_TEST(what_is_shown_parses)
 	buf_init(&again, 1 << 20);
 	ck_assert_int_eq(conf_show(c, _i == 0 ? CONF_SHOW_ALL : CONF_SHOW_CHANGED, NULL, &out), 0);
 	d = parse(buf_cstr(&out));
-	ck_assert_int_eq(
-	    conf_show(d, _i == 0 ? CONF_SHOW_ALL : CONF_SHOW_CHANGED, NULL, &again), 0);
+	ck_assert_int_eq(conf_show(d, _i == 0 ? CONF_SHOW_ALL : CONF_SHOW_CHANGED, NULL, &again),
+			 0);
 	unit_eq(buf_span(&again), buf_span(&out));
 	conf_free(&c);
 	conf_free(&d);

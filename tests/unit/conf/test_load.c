@@ -62,7 +62,7 @@ says(const char *what)
 	buf_init(&want, 4096);
 	buf_printf(&want, "%s%s", path, what);
 	ck_assert_msg(span_starts(buf_span(&problems.text), buf_span(&want)), "got %s",
-	    buf_cstr(&problems.text));
+		      buf_cstr(&problems.text));
 	buf_clear(&want);
 	ck_assert_ptr_null(c);
 }
@@ -204,9 +204,9 @@ START_TEST(missing_user)
 	conf_problems_clear(&problems);
 	write_file(GOOD "\nusers {\nsmtpd = \"no-such-user\" }");
 	ck_assert_int_eq(conf_load(path, true, &c, &problems), E_CONFIG);
-	ck_assert(span_find(buf_span(&problems.text),
-		      SPAN(":7: users.smtpd = \"no-such-user\": no such user in /etc/passwd; make "
-			   "it with ")) > 0);
+	ck_assert(span_find(buf_span(&problems.text), SPAN(":7: users.smtpd = \"no-such-user\": no "
+							   "such user in /etc/passwd; make "
+							   "it with ")) > 0);
 	ck_assert_uint_eq(problems.errors, 1);
 }
 END_TEST
@@ -255,8 +255,8 @@ static const char *const own_files[] = { "etc/postern.conf", "etc/quickstart.con
 
 START_TEST(own_file)
 {
-	ck_assert_msg(
-	    conf_load(own_files[_i], false, &c, &problems) == 0, "%s", buf_cstr(&problems.text));
+	ck_assert_msg(conf_load(own_files[_i], false, &c, &problems) == 0, "%s",
+		      buf_cstr(&problems.text));
 	if (_i == 1)
 		ck_assert_msg(problems.warnings == 0, "%s", buf_cstr(&problems.text));
 }

@@ -28,7 +28,7 @@ parse_number(const struct conf_row *row, uint64_t n)
 	int r;
 
 	snprintf(text, sizeof(text), "%llu%s", (unsigned long long)n,
-	    row->type == CONF_TIME ? "ms" : "");
+		 row->type == CONF_TIME ? "ms" : "");
 	buf_init(&why, 1024);
 	r = conf_value_parse(row, &field, span_of(text), NULL, &why);
 	if (r == 0)
@@ -55,12 +55,12 @@ check_default_parses_and_lies_in_range(const struct conf_row *row)
 	text = span_of(row->def);
 	if (row->type == CONF_LIST || row->type == CONF_PATHS) {
 		while (span_next(&text, ',', &item))
-			ck_assert_msg(
-			    conf_value_parse(row, &field, span_trim(item), NULL, &why) == 0,
-			    "%s: %s", row->name, buf_cstr(&why));
+			ck_assert_msg(conf_value_parse(row, &field, span_trim(item), NULL, &why) ==
+					      0,
+				      "%s: %s", row->name, buf_cstr(&why));
 	} else {
 		ck_assert_msg(conf_value_parse(row, &field, text, NULL, &why) == 0, "%s: %s",
-		    row->name, buf_cstr(&why));
+			      row->name, buf_cstr(&why));
 	}
 	if (is_number(row))
 		ck_assert_msg(conf_in_range(row, field.number), "%s", row->name);
@@ -109,10 +109,10 @@ check_row_is_documented(const struct conf_row *row)
 	struct span help;
 
 	help = span_of(row->help);
-	ck_assert_msg(
-	    help.n > 4 && help.p[help.n - 1] == '.', "help of %s is a sentence", row->name);
+	ck_assert_msg(help.n > 4 && help.p[help.n - 1] == '.', "help of %s is a sentence",
+		      row->name);
 	ck_assert_msg(row->procs == 0 || (row->procs & ((1u << PROC_COUNT) - 1)) != 0,
-	    "%s: FOR() names processes", row->name);
+		      "%s: FOR() names processes", row->name);
 	/* Backquotes come in pairs: the manual makes them bold. */
 	size_t quotes = 0;
 	for (size_t i = 0; i < help.n; i++)
@@ -150,38 +150,50 @@ static const struct {
 	int count;
 	const char *values[4]; /* by the number of the enum */
 } enums[] = {
-	{ "listen", "role", CONF_LISTEN_ROLE_COUNT,
-	    { [CONF_LISTEN_ROLE_MX] = "mx", [CONF_LISTEN_ROLE_SUBMISSION] = "submission" } },
-	{ "domain", "class", CONF_DOMAIN_CLASS_COUNT,
-	    { [CONF_DOMAIN_CLASS_VIRTUAL] = "virtual",
-		[CONF_DOMAIN_CLASS_RELAY] = "relay",
-		[CONF_DOMAIN_CLASS_LMTP] = "lmtp",
-		[CONF_DOMAIN_CLASS_DISCARD] = "discard" } },
-	{ "", "bare_newline", CONF_BARE_NEWLINE_COUNT,
-	    { [CONF_BARE_NEWLINE_REJECT] = "reject",
-		[CONF_BARE_NEWLINE_NORMALIZE] = "normalize" } },
-	{ "", "bare_newline_trusted", CONF_BARE_NEWLINE_COUNT,
-	    { [CONF_BARE_NEWLINE_REJECT] = "reject",
-		[CONF_BARE_NEWLINE_NORMALIZE] = "normalize" } },
-	{ "resolver", "prefer", CONF_RESOLVER_PREFER_COUNT,
-	    { [CONF_RESOLVER_PREFER_IPV6] = "ipv6",
-		[CONF_RESOLVER_PREFER_IPV4] = "ipv4",
-		[CONF_RESOLVER_PREFER_NONE] = "none" } },
-	{ "log", "format", CONF_LOG_FORMAT_COUNT,
-	    { [CONF_LOG_FORMAT_TEXT] = "text",
-		[CONF_LOG_FORMAT_JSON] = "json",
-		[CONF_LOG_FORMAT_POSTFIX] = "postfix" } },
-	{ "log", "level", CONF_LOG_LEVEL_COUNT,
-	    { [CONF_LOG_LEVEL_DEBUG] = "debug",
-		[CONF_LOG_LEVEL_INFO] = "info",
-		[CONF_LOG_LEVEL_WARN] = "warn",
-		[CONF_LOG_LEVEL_ERROR] = "error" } },
+	{ "listen",
+	  "role",
+	  CONF_LISTEN_ROLE_COUNT,
+	  { [CONF_LISTEN_ROLE_MX] = "mx", [CONF_LISTEN_ROLE_SUBMISSION] = "submission" } },
+	{ "domain",
+	  "class",
+	  CONF_DOMAIN_CLASS_COUNT,
+	  { [CONF_DOMAIN_CLASS_VIRTUAL] = "virtual",
+	    [CONF_DOMAIN_CLASS_RELAY] = "relay",
+	    [CONF_DOMAIN_CLASS_LMTP] = "lmtp",
+	    [CONF_DOMAIN_CLASS_DISCARD] = "discard" } },
+	{ "",
+	  "bare_newline",
+	  CONF_BARE_NEWLINE_COUNT,
+	  { [CONF_BARE_NEWLINE_REJECT] = "reject", [CONF_BARE_NEWLINE_NORMALIZE] = "normalize" } },
+	{ "",
+	  "bare_newline_trusted",
+	  CONF_BARE_NEWLINE_COUNT,
+	  { [CONF_BARE_NEWLINE_REJECT] = "reject", [CONF_BARE_NEWLINE_NORMALIZE] = "normalize" } },
+	{ "resolver",
+	  "prefer",
+	  CONF_RESOLVER_PREFER_COUNT,
+	  { [CONF_RESOLVER_PREFER_IPV6] = "ipv6",
+	    [CONF_RESOLVER_PREFER_IPV4] = "ipv4",
+	    [CONF_RESOLVER_PREFER_NONE] = "none" } },
+	{ "log",
+	  "format",
+	  CONF_LOG_FORMAT_COUNT,
+	  { [CONF_LOG_FORMAT_TEXT] = "text",
+	    [CONF_LOG_FORMAT_JSON] = "json",
+	    [CONF_LOG_FORMAT_POSTFIX] = "postfix" } },
+	{ "log",
+	  "level",
+	  CONF_LOG_LEVEL_COUNT,
+	  { [CONF_LOG_LEVEL_DEBUG] = "debug",
+	    [CONF_LOG_LEVEL_INFO] = "info",
+	    [CONF_LOG_LEVEL_WARN] = "warn",
+	    [CONF_LOG_LEVEL_ERROR] = "error" } },
 };
 
 START_TEST(enum_has_the_numbers_of_its_row)
 {
-	const struct conf_row *row =
-	    conf_row_find(conf_group_find(span_of(enums[_i].group)), span_of(enums[_i].name));
+	const struct conf_row *row = conf_row_find(conf_group_find(span_of(enums[_i].group)),
+						   span_of(enums[_i].name));
 
 	ck_assert_ptr_nonnull(row);
 	ck_assert_int_eq(row->type, CONF_ENUM);
@@ -209,7 +221,7 @@ START_TEST(every_process_has_a_user)
 	for (unsigned id = 0; id < PROC_COUNT; id++) {
 		if (id != PROC_MASTER)
 			ck_assert_ptr_nonnull(
-			    conf_row_find(users, span_of(proc_info((enum proc_id)id)->user)));
+				conf_row_find(users, span_of(proc_info((enum proc_id)id)->user)));
 	}
 }
 END_TEST
@@ -247,17 +259,10 @@ static const struct {
 	const char *a, *b;
 	size_t distance;
 } distances[] = {
-	{ "", "", 0 },
-	{ "abc", "abc", 0 },
-	{ "", "abc", 3 },
-	{ "abc", "", 3 },
-	{ "abc", "abd", 1 },
-	{ "abc", "ab", 1 },
-	{ "abc", "xabc", 1 },
-	{ "abcd", "abdc", 1 },
-	{ "kitten", "sitting", 3 },
-	{ "ab", "ba", 1 },
-	{ "abc", "xyz", 3 },
+	{ "", "", 0 },	      { "abc", "abc", 0 },   { "", "abc", 3 },
+	{ "abc", "", 3 },     { "abc", "abd", 1 },   { "abc", "ab", 1 },
+	{ "abc", "xabc", 1 }, { "abcd", "abdc", 1 }, { "kitten", "sitting", 3 },
+	{ "ab", "ba", 1 },    { "abc", "xyz", 3 },
 };
 
 START_TEST(edit_distance)

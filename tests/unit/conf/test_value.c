@@ -92,7 +92,7 @@ static const struct {
 	{ CONF_TIME, "60s", "\"1m\"", NULL },
 	{ CONF_TIME, "48h", "\"2d\"", NULL },
 	{ CONF_TIME, "5", NULL,
-	    "not a time; write a number with ms, s, m, h or d from never to 10d" },
+	  "not a time; write a number with ms, s, m, h or d from never to 10d" },
 	{ CONF_TIME, "5x", NULL, "not a time" },
 	{ CONF_TIME, "11d", NULL, "out of range" },
 	{ CONF_TIME, "1h30m", NULL, "not a time" },
@@ -134,8 +134,8 @@ START_TEST(parses_and_shows)
 	r = conf_value_parse(row, &f, span_of(cases[_i].text), "/base/etc", &why);
 	if (cases[_i].shown == NULL) {
 		ck_assert_int_eq(r, E_CONFIG);
-		ck_assert_msg(
-		    span_starts(buf_span(&why), span_of(cases[_i].why)), "%s", buf_cstr(&why));
+		ck_assert_msg(span_starts(buf_span(&why), span_of(cases[_i].why)), "%s",
+			      buf_cstr(&why));
 	} else {
 		ck_assert_msg(r == 0, "%s", buf_cstr(&why));
 		conf_value_format(row, &f, &shown);
@@ -194,11 +194,12 @@ START_TEST(long_string)
 
 	memset(text, 'x', sizeof(text));
 	buf_init(&why, 1024);
-	ck_assert_int_eq(
-	    conf_value_parse(&rows[CONF_STR], &f, span_make(text, CONF_STRING_MAX), NULL, &why), 0);
-	ck_assert_int_eq(
-	    conf_value_parse(&rows[CONF_STR], &f, span_make(text, CONF_STRING_MAX + 1), NULL, &why),
-	    E_CONFIG);
+	ck_assert_int_eq(conf_value_parse(&rows[CONF_STR], &f, span_make(text, CONF_STRING_MAX),
+					  NULL, &why),
+			 0);
+	ck_assert_int_eq(conf_value_parse(&rows[CONF_STR], &f, span_make(text, CONF_STRING_MAX + 1),
+					  NULL, &why),
+			 E_CONFIG);
 	ck_assert_uint_eq(strlen(f.str), CONF_STRING_MAX);
 	conf_value_clear(&rows[CONF_STR], &f);
 	buf_clear(&why);

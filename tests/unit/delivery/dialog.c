@@ -26,36 +26,94 @@ static const struct {
 } jobs[] = {
 	{ .name = "one", .sender = "s@a.example", .rcpts = { "r@b.example" } },
 	{ .name = "two", .sender = "s@a.example", .rcpts = { "r1@b.example", "r2@b.example" } },
-	{ .name = "three", .sender = "s@a.example", .rcpts = { "r1@b.example", "r2@b.example", "r3@b.example" } },
+	{ .name = "three",
+	  .sender = "s@a.example",
+	  .rcpts = { "r1@b.example", "r2@b.example", "r3@b.example" } },
 	{ .name = "null", .sender = "", .rcpts = { "r@b.example" } },
 	{ .name = "postmaster", .sender = "", .rcpts = { "postmaster" } },
-	{ .name = "dots", .sender = "", .rcpts = { "r@b.example" }, .content = ".\r\n..\r\n.x\r\ny.\r\n" },
-	{ .name = "bare", .sender = "", .rcpts = { "r@b.example" }, .content = "a\n.\r\nb\r.\r\rc\r\n.\n\r" },
-	{ .name = "returned", .sender = "s@a.example", .rcpts = { "r@b.example", "r2@b.example" }, .content = "Return-Path: <x@y.example>\r\n"
-	  "To: r\r\nRETURN-PATH :\r\n <a>,\r\n\t<b>\r\nReturn-Paths: kept\r\n\r\nReturn-Path: <body>\r\n" },
+	{ .name = "dots",
+	  .sender = "",
+	  .rcpts = { "r@b.example" },
+	  .content = ".\r\n..\r\n.x\r\ny.\r\n" },
+	{ .name = "bare",
+	  .sender = "",
+	  .rcpts = { "r@b.example" },
+	  .content = "a\n.\r\nb\r.\r\rc\r\n.\n\r" },
+	{ .name = "returned",
+	  .sender = "s@a.example",
+	  .rcpts = { "r@b.example", "r2@b.example" },
+	  .content = "Return-Path: <x@y.example>\r\n"
+		     "To: r\r\nRETURN-PATH :\r\n <a>,\r\n\t<b>\r\nReturn-Paths: "
+		     "kept\r\n\r\nReturn-Path: <body>\r\n" },
 	{ .name = "noeol", .sender = "", .rcpts = { "r@b.example" }, .content = "a\r\nb" },
 	{ .name = "empty", .sender = "", .rcpts = { "r@b.example" }, .trace = "", .content = "" },
-	{ .name = "8bit", .sender = "s@a.example", .rcpts = { "r@b.example" }, .content = "\xe4\r\n", .content_flags = CONTENT_8BIT, .is_8bitmime = true },
-	{ .name = "said8bit", .sender = "s@a.example", .rcpts = { "r@b.example" }, .is_8bitmime = true },
-	{ .name = "utf8sender", .sender = "s\xc3\xa4@a.example", .rcpts = { "r@b.example" }, .is_utf8 = true },
-	{ .name = "utf8rcpt", .sender = "s@a.example", .rcpts = { "r@b.example", "\xc3\xa4@b.example" }, .is_utf8 = true },
-	{ .name = "utf8header", .sender = "s@a.example", .rcpts = { "r@b.example" }, .content_flags = CONTENT_8BIT | CONTENT_HEADER_UTF8,
+	{ .name = "8bit",
+	  .sender = "s@a.example",
+	  .rcpts = { "r@b.example" },
+	  .content = "\xe4\r\n",
+	  .content_flags = CONTENT_8BIT,
+	  .is_8bitmime = true },
+	{ .name = "said8bit",
+	  .sender = "s@a.example",
+	  .rcpts = { "r@b.example" },
+	  .is_8bitmime = true },
+	{ .name = "utf8sender",
+	  .sender = "s\xc3\xa4@a.example",
+	  .rcpts = { "r@b.example" },
 	  .is_utf8 = true },
-	{ .name = "rawheader", .sender = "s@a.example", .rcpts = { "r@b.example" }, .content_flags = CONTENT_8BIT | CONTENT_HEADER_UTF8 },
-	{ .name = "saidutf8", .sender = "s@a.example", .rcpts = { "r@b.example" }, .is_utf8 = true },
-	{ .name = "dsn", .sender = "s@a.example", .rcpts = { "r@b.example" }, .notify = ENV_NOTIFY_SUCCESS | ENV_NOTIFY_DELAY,
-	  .envid = "Q+2B1", .orcpt = "rfc822;o@c.example", .ret = ENV_RET_HDRS },
-	{ .name = "never", .sender = "s@a.example", .rcpts = { "r@b.example" }, .notify = ENV_NOTIFY_NEVER, .ret = ENV_RET_FULL,
-	  .envid = "has blank", .orcpt = "rfc822;a b" },
-	{ .name = "evil", .sender = "s@a.example", .rcpts = { "r@b.example> NOTIFY=NEVER", "r2@b.example", "x", "a b@c.example" } },
+	{ .name = "utf8rcpt",
+	  .sender = "s@a.example",
+	  .rcpts = { "r@b.example", "\xc3\xa4@b.example" },
+	  .is_utf8 = true },
+	{ .name = "utf8header",
+	  .sender = "s@a.example",
+	  .rcpts = { "r@b.example" },
+	  .content_flags = CONTENT_8BIT | CONTENT_HEADER_UTF8,
+	  .is_utf8 = true },
+	{ .name = "rawheader",
+	  .sender = "s@a.example",
+	  .rcpts = { "r@b.example" },
+	  .content_flags = CONTENT_8BIT | CONTENT_HEADER_UTF8 },
+	{ .name = "saidutf8",
+	  .sender = "s@a.example",
+	  .rcpts = { "r@b.example" },
+	  .is_utf8 = true },
+	{ .name = "dsn",
+	  .sender = "s@a.example",
+	  .rcpts = { "r@b.example" },
+	  .notify = ENV_NOTIFY_SUCCESS | ENV_NOTIFY_DELAY,
+	  .envid = "Q+2B1",
+	  .orcpt = "rfc822;o@c.example",
+	  .ret = ENV_RET_HDRS },
+	{ .name = "never",
+	  .sender = "s@a.example",
+	  .rcpts = { "r@b.example" },
+	  .notify = ENV_NOTIFY_NEVER,
+	  .ret = ENV_RET_FULL,
+	  .envid = "has blank",
+	  .orcpt = "rfc822;a b" },
+	{ .name = "evil",
+	  .sender = "s@a.example",
+	  .rcpts = { "r@b.example> NOTIFY=NEVER", "r2@b.example", "x", "a b@c.example" } },
 	{ .name = "evilsender", .sender = "s> SIZE=1 BODY=<", .rcpts = { "r@b.example" } },
-	{ .name = "big", .sender = "s@a.example", .rcpts = { "r1@b.example", "r2@b.example" }, .stream_len = 100000 },
+	{ .name = "big",
+	  .sender = "s@a.example",
+	  .rcpts = { "r1@b.example", "r2@b.example" },
+	  .stream_len = 100000 },
 };
 
-static const char *const awaits[AWAIT_COUNT] = { "idle", "greeting", "hello", "helo", "rset", "mail", "rcpt", "data", "chunk", "end", "quit" };
+static const char *const awaits[AWAIT_COUNT] = { "idle",  "greeting", "hello", "helo",
+						 "rset",  "mail",     "rcpt",  "data",
+						 "chunk", "end",      "quit" };
 
-static const struct out_timeouts timeouts = { .greeting = 1, .helo = 2, .mail = 3, .rcpt = 4, .data_init = 5, .data_block = 6,
-					      .data_end = 7, .quit = 8 };
+static const struct out_timeouts timeouts = { .greeting = 1,
+					      .helo = 2,
+					      .mail = 3,
+					      .rcpt = 4,
+					      .data_init = 5,
+					      .data_block = 6,
+					      .data_end = 7,
+					      .quit = 8 };
 
 static void
 fill_envelope(struct envelope *e, size_t k, struct env_rcpt *rcpts)
@@ -68,7 +126,9 @@ fill_envelope(struct envelope *e, size_t k, struct env_rcpt *rcpts)
 	e->envid = span_of(jobs[k].envid);
 	e->rcpts = rcpts;
 	for (unsigned i = 0; i < 4 && jobs[k].rcpts[i] != NULL; i++) {
-		rcpts[i] = (struct env_rcpt){ .index = 10 * i + 5, .notify = jobs[k].notify, .addr = span_of(jobs[k].rcpts[i]),
+		rcpts[i] = (struct env_rcpt){ .index = 10 * i + 5,
+					      .notify = jobs[k].notify,
+					      .addr = span_of(jobs[k].rcpts[i]),
 					      .orcpt = span_of(jobs[k].orcpt) };
 		e->rcpt_count++;
 	}
@@ -137,7 +197,8 @@ expect_output(struct out_session *s, const char *want, const char *where)
 		buf_put_span(&all, line);
 		buf_puts(&all, "\r\n");
 	}
-	ck_assert_msg(span_eq(buf_span(&got), buf_span(&all)), "%s: sent \"%s\", want \"%s\"", where, buf_cstr(&got), buf_cstr(&all));
+	ck_assert_msg(span_eq(buf_span(&got), buf_span(&all)), "%s: sent \"%s\", want \"%s\"",
+		      where, buf_cstr(&got), buf_cstr(&all));
 	buf_clear(&got);
 	buf_clear(&all);
 }
@@ -173,7 +234,8 @@ expect_outcome(struct out_session *s, const char *want, const char *where)
 	buf_init(&b, 65536);
 	for (uint32_t i = 0; i < j->env.rcpt_count; i++)
 		put_outcome(&b, j, i);
-	ck_assert_msg(strcmp(buf_cstr(&b), want) == 0, "%s: outcome \"%s\", want \"%s\"", where, buf_cstr(&b), want);
+	ck_assert_msg(strcmp(buf_cstr(&b), want) == 0, "%s: outcome \"%s\", want \"%s\"", where,
+		      buf_cstr(&b), want);
 	buf_clear(&b);
 	job_free(&j);
 }
@@ -187,7 +249,8 @@ expect_failure(struct out_session *s, const char *want, const char *where)
 	buf_init(&b, 4096);
 	buf_printf(&b, "%u %s ", s->failure.reply, s->failure.esc);
 	buf_put_span(&b, buf_span(&s->failure.text));
-	ck_assert_msg(strcmp(buf_cstr(&b), want) == 0, "%s: failure \"%s\", want \"%s\"", where, buf_cstr(&b), want);
+	ck_assert_msg(strcmp(buf_cstr(&b), want) == 0, "%s: failure \"%s\", want \"%s\"", where,
+		      buf_cstr(&b), want);
 	buf_clear(&b);
 }
 
@@ -247,9 +310,11 @@ step(struct out_session *s, const char *line, const char *where)
 	} else if (line[0] == '=') {
 		expect_outcome(s, arg, where);
 	} else if (line[0] == 'W') {
-		ck_assert_msg(strcmp(awaits[out_session_await(s)], arg) == 0, "%s: waits for %s", where, awaits[out_session_await(s)]);
+		ck_assert_msg(strcmp(awaits[out_session_await(s)], arg) == 0, "%s: waits for %s",
+			      where, awaits[out_session_await(s)]);
 	} else if (line[0] == 'T') {
-		ck_assert_msg(out_session_wait_ms(s) == strtoul(arg, NULL, 10), "%s: waits %u", where, out_session_wait_ms(s));
+		ck_assert_msg(out_session_wait_ms(s) == strtoul(arg, NULL, 10), "%s: waits %u",
+			      where, out_session_wait_ms(s));
 	} else if (line[0] == 'U') {
 		ck_assert_msg(out_session_is_up(s) == (arg[0] == 'y'), "%s", where);
 	} else if (line[0] == 'F') {
@@ -263,16 +328,20 @@ step(struct out_session *s, const char *line, const char *where)
 void
 dialog_run(const struct dialog *d)
 {
-	struct out_params p = { .is_lmtp = d->is_lmtp, .ehlo_name = SPAN("me.example"), .timeouts = &timeouts };
+	struct out_params p = { .is_lmtp = d->is_lmtp,
+				.ehlo_name = SPAN("me.example"),
+				.timeouts = &timeouts };
 	struct out_session s;
 
 	out_session_init(&s, &p);
 	for (unsigned i = 0; i < DIALOG_STEPS && d->steps[i] != NULL; i++) {
 		char where[300];
-		snprintf(where, sizeof(where), "%s, step %u \"%.200s\"", d->name, i + 1, d->steps[i]);
+		snprintf(where, sizeof(where), "%s, step %u \"%.200s\"", d->name, i + 1,
+			 d->steps[i]);
 		step(&s, d->steps[i], where);
 	}
-	ck_assert_msg(out_session_take_done(&s) == NULL, "%s: a job is done that nobody asked for", d->name);
+	ck_assert_msg(out_session_take_done(&s) == NULL, "%s: a job is done that nobody asked for",
+		      d->name);
 	ck_assert_msg(s.job == NULL && s.next == NULL, "%s: a job is left", d->name);
 	out_session_clear(&s);
 }

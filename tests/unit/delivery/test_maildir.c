@@ -63,7 +63,6 @@ __wrap_renameat2(int a, const char *from, int b, const char *to, unsigned flags)
 	return __real_renameat2(a, from, b, to, flags);
 }
 
-
 static char base_path[128];
 static int base;
 
@@ -250,8 +249,10 @@ START_TEST(foreign_return_path)
 		fclose(f);
 		ck_assert_int_eq(unlink(path), 0);
 		const char *whose = strstr(got, "Delivered-To: r2@") != NULL ? ends[1] : ends[0];
-		snprintf(want, sizeof(want), "Return-Path: <s@a.example>\nX-Original-To: %s\nDelivered-To: %s\n%.*s"
-			 "To: r\nReturn-Paths: kept\n\nReturn-Path: <body>\n", whose, whose, SPAN_ARG(j->trace));
+		snprintf(want, sizeof(want),
+			 "Return-Path: <s@a.example>\nX-Original-To: %s\nDelivered-To: %s\n%.*s"
+			 "To: r\nReturn-Paths: kept\n\nReturn-Path: <body>\n",
+			 whose, whose, SPAN_ARG(j->trace));
 		for (char *cr; (cr = strstr(want, "\r\n")) != NULL;)
 			memmove(cr, cr + 1, strlen(cr));
 		ck_assert_str_eq(got, want);
@@ -263,7 +264,9 @@ END_TEST
 /* The host's name is part of a file's name: nothing in it may be taken for a folder or a flag. */
 static const struct {
 	const char *host, *in_name;
-} host_cases[] = { { "mx.example", ".mx.example,S=" }, { "a/b:c,d e", ".a\\057b\\072cde,S=" }, { "../../x", "...\\057..\\057x,S=" } };
+} host_cases[] = { { "mx.example", ".mx.example,S=" },
+		   { "a/b:c,d e", ".a\\057b\\072cde,S=" },
+		   { "../../x", "...\\057..\\057x,S=" } };
 
 START_TEST(names)
 {
@@ -278,7 +281,8 @@ START_TEST(names)
 }
 END_TEST
 
-static const char *const bad_paths[] = { "", "/", "/etc/x", "..", "../x", "a/../../x", "a/..", "a//../x" };
+static const char *const bad_paths[] = { "",	 "/",	      "/etc/x", "..",
+					 "../x", "a/../../x", "a/..",	"a//../x" };
 
 START_TEST(paths)
 {

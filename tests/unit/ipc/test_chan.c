@@ -100,7 +100,10 @@ START_TEST(order_is_kept_under_load)
 	for (unsigned round = 0; round < 200; round++) {
 		for (unsigned i = 0; i < 7; i++)
 			chan_send(smtpd.c, MSG_STREAM_DATA,
-				  &(struct msg_stream_data){ .qid = ++sent, .data = span_make(big, (round * 7 + i) * 41 % sizeof(big)) });
+				  &(struct msg_stream_data){
+					  .qid = ++sent,
+					  .data = span_make(big,
+							    (round * 7 + i) * 41 % sizeof(big)) });
 		turns(2);
 	}
 	turns(3000);
@@ -118,7 +121,8 @@ START_TEST(back_pressure)
 	chan_pause(qmgr.c);
 	for (unsigned i = 0; i < 64; i++)
 		chan_send(smtpd.c, MSG_STREAM_DATA,
-			  &(struct msg_stream_data){ .qid = i, .data = span_make(big, sizeof(big)) });
+			  &(struct msg_stream_data){ .qid = i,
+						     .data = span_make(big, sizeof(big)) });
 	turns(10);
 	ck_assert(chan_is_full(smtpd.c));
 	ck_assert_uint_eq(qmgr.got, 0);
@@ -158,8 +162,10 @@ START_TEST(descriptors_keep_to_their_message)
 	for (unsigned i = 0; i < 3; i++) {
 		ck_assert_int_eq(pipe(pipes[i]), 0);
 		snprintf(name, sizeof(name), "file %u", i);
-		chan_send(smtpd.c, MSG_FILE_ADD, &(struct msg_file_add){ .name = span_of(name), .fd = dup(pipes[i][0]) });
-		chan_send(smtpd.c, MSG_FILE_GONE, &(struct msg_file_gone){ .name = SPAN("x"), .reason = SPAN("y") });
+		chan_send(smtpd.c, MSG_FILE_ADD,
+			  &(struct msg_file_add){ .name = span_of(name), .fd = dup(pipes[i][0]) });
+		chan_send(smtpd.c, MSG_FILE_GONE,
+			  &(struct msg_file_gone){ .name = SPAN("x"), .reason = SPAN("y") });
 	}
 	turns(20);
 	ck_assert_uint_eq(qmgr.fd_count, 3);
@@ -188,9 +194,10 @@ raw_pair(int *other)
 static void
 raw_frame(int fd, uint32_t len, unsigned type, unsigned magic)
 {
-	unsigned char h[8] = { (unsigned char)len, (unsigned char)(len >> 8), (unsigned char)(len >> 16),
-			       (unsigned char)(len >> 24), (unsigned char)type, (unsigned char)(type >> 8),
-			       (unsigned char)magic, (unsigned char)(magic >> 8) };
+	unsigned char h[8] = { (unsigned char)len,	   (unsigned char)(len >> 8),
+			       (unsigned char)(len >> 16), (unsigned char)(len >> 24),
+			       (unsigned char)type,	   (unsigned char)(type >> 8),
+			       (unsigned char)magic,	   (unsigned char)(magic >> 8) };
 
 	ck_assert_int_eq(write(fd, h, sizeof(h)), sizeof(h));
 }
@@ -199,13 +206,13 @@ static const struct {
 	uint32_t len;
 	unsigned type, magic;
 } bad_frames[] = {
-	{ 8, MSG_STREAM_ABORT, 0x1234 },                /* no frame */
-	{ 8, MSG_TYPE_COUNT, 0x5054 },                  /* unknown type */
+	{ 8, MSG_STREAM_ABORT, 0x1234 }, /* no frame */
+	{ 8, MSG_TYPE_COUNT, 0x5054 },	 /* unknown type */
 	{ 0, MSG_NONE, 0x5054 },
-	{ 8, MSG_MSG_STORED, 0x5054 },                  /* not smtpd's to send */
-	{ 9, MSG_STREAM_ABORT, 0x5054 },                /* longer than the type can be */
+	{ 8, MSG_MSG_STORED, 0x5054 },	 /* not smtpd's to send */
+	{ 9, MSG_STREAM_ABORT, 0x5054 }, /* longer than the type can be */
 	{ UINT32_MAX, MSG_STREAM_DATA, 0x5054 },
-	{ 0, MSG_STREAM_ABORT, 0x5054 },                /* shorter than its fields */
+	{ 0, MSG_STREAM_ABORT, 0x5054 }, /* shorter than its fields */
 };
 
 START_TEST(malformed_frame_ends_the_channel)
@@ -284,7 +291,8 @@ START_TEST(blocking_read)
 	ck_assert_int_eq(frame_read_blocking(fds[1], PROC_MASTER, PROC_QMGR, &buf, &type, &msg), 0);
 	ck_assert_int_eq(type, MSG_START);
 	chan_free(&c);
-	ck_assert_int_eq(frame_read_blocking(fds[1], PROC_MASTER, PROC_QMGR, &buf, &type, &msg), E_CLOSED);
+	ck_assert_int_eq(frame_read_blocking(fds[1], PROC_MASTER, PROC_QMGR, &buf, &type, &msg),
+			 E_CLOSED);
 	buf_clear(&buf);
 }
 END_TEST

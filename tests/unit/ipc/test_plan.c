@@ -24,7 +24,10 @@ fill(void)
 		memset(addrs[i].addr, (int)i, sizeof(addrs[i].addr));
 	}
 	for (unsigned i = 0; i < PLAN_MAX_HOSTS; i++)
-		hosts[i] = (struct plan_host){ SPAN("mx.example.org"), i % 3 == 0, (uint16_t)(i * 1000), (uint16_t)(65535 - i), addrs, i };
+		hosts[i] = (struct plan_host){
+			SPAN("mx.example.org"), i % 3 == 0, (uint16_t)(i * 1000),
+			(uint16_t)(65535 - i),	addrs,	    i
+		};
 }
 
 static void
@@ -54,9 +57,21 @@ check_same(const struct plan *a, const struct plan *b)
 static const struct plan plans[] = {
 	{ .transport = TRANSPORT_MAILDIR, .base = { "/var/vmail", 10 }, .path = { "ann/", 4 } },
 	{ .transport = TRANSPORT_SMTP },
-	{ .transport = TRANSPORT_SMTP, .tls = PLAN_TLS_VERIFY, .domain = { "example.org", 11 }, .hosts = hosts, .host_count = 1 },
-	{ .transport = TRANSPORT_LMTP, .tls = PLAN_TLS_ENCRYPT, .flags = PLAN_LOOPBACK_OK, .domain = { "b\xc3\xbc", 3 }, .hosts = hosts, .host_count = 5 },
-	{ .transport = TRANSPORT_SMTP, .tls = PLAN_TLS_MAY, .hosts = hosts, .host_count = PLAN_MAX_HOSTS },
+	{ .transport = TRANSPORT_SMTP,
+	  .tls = PLAN_TLS_VERIFY,
+	  .domain = { "example.org", 11 },
+	  .hosts = hosts,
+	  .host_count = 1 },
+	{ .transport = TRANSPORT_LMTP,
+	  .tls = PLAN_TLS_ENCRYPT,
+	  .flags = PLAN_LOOPBACK_OK,
+	  .domain = { "b\xc3\xbc", 3 },
+	  .hosts = hosts,
+	  .host_count = 5 },
+	{ .transport = TRANSPORT_SMTP,
+	  .tls = PLAN_TLS_MAY,
+	  .hosts = hosts,
+	  .host_count = PLAN_MAX_HOSTS },
 };
 
 /* In memory of exactly its size, so that a sanitizer sees a read beyond the end. */
@@ -142,7 +157,9 @@ struct parts {
 };
 
 static char long_text[4097]; /* of x */
-#define GOOD .domain = { "d", 1 }, .base = { "/b", 2 }, .path = { "p/", 2 }, .name = { "h", 1 }, .host_count = 1, .addr_count = 1, .family = 4
+#define GOOD                                                                                \
+	.domain = { "d", 1 }, .base = { "/b", 2 }, .path = { "p/", 2 }, .name = { "h", 1 }, \
+	.host_count = 1, .addr_count = 1, .family = 4
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverride-init"
@@ -246,10 +263,21 @@ END_TEST
 /* ---- outcomes ---- */
 
 static const struct outcome outcomes[] = {
-	{ .index = 0, .status = OUTCOME_DELIVERED, .reply = 250, .esc = { "2.0.0", 5 }, .text = { "ok", 2 } },
+	{ .index = 0,
+	  .status = OUTCOME_DELIVERED,
+	  .reply = 250,
+	  .esc = { "2.0.0", 5 },
+	  .text = { "ok", 2 } },
 	{ .index = UINT32_MAX, .status = OUTCOME_DEFERRED, .flags = OUTCOME_NOT_TRIED, .reply = 0 },
-	{ .index = 7, .status = OUTCOME_BOUNCED, .flags = OUTCOME_NOT_TRIED | OUTCOME_NO_DSN_SUPPORT, .reply = 599, .esc = { "5.123.456", 9 } },
-	{ .index = 8, .status = OUTCOME_BOUNCED, .reply = 200, .text = { "\xff\x01 any byte", 11 } },
+	{ .index = 7,
+	  .status = OUTCOME_BOUNCED,
+	  .flags = OUTCOME_NOT_TRIED | OUTCOME_NO_DSN_SUPPORT,
+	  .reply = 599,
+	  .esc = { "5.123.456", 9 } },
+	{ .index = 8,
+	  .status = OUTCOME_BOUNCED,
+	  .reply = 200,
+	  .text = { "\xff\x01 any byte", 11 } },
 };
 
 START_TEST(outcomes_survive_the_way)
@@ -278,7 +306,8 @@ END_TEST
 START_TEST(text_of_a_stranger_is_made_fit)
 {
 	char text[1200], esc[20];
-	struct outcome got, o = { .index = 1, .text = { text, sizeof(text) }, .esc = { esc, sizeof(esc) } };
+	struct outcome got,
+		o = { .index = 1, .text = { text, sizeof(text) }, .esc = { esc, sizeof(esc) } };
 	struct buf b;
 
 	memset(text, 'y', sizeof(text));

@@ -172,7 +172,8 @@ START_TEST(over_long_field)
 		buf_put_u8(&buf, 1);
 		buf_put_bytes(&buf, span_make(text, n));
 		buf_put_bytes(&buf, SPAN("s"));
-		ck_assert_int_eq(msg_decode(buf_span(&buf), MSG_RCPT_CHECK, &out), n == 384 ? 0 : E_CORRUPT);
+		ck_assert_int_eq(msg_decode(buf_span(&buf), MSG_RCPT_CHECK, &out),
+				 n == 384 ? 0 : E_CORRUPT);
 		buf_clear(&buf);
 	}
 }
@@ -182,7 +183,10 @@ static const struct {
 	struct span text;
 	int r;
 } text_cases[] = {
-	{ { "a@b", 3 }, 0 }, { { "a\0b", 3 }, E_CORRUPT }, { { "a\rb", 3 }, E_CORRUPT }, { { "a\nb", 3 }, E_CORRUPT },
+	{ { "a@b", 3 }, 0 },
+	{ { "a\0b", 3 }, E_CORRUPT },
+	{ { "a\rb", 3 }, E_CORRUPT },
+	{ { "a\nb", 3 }, E_CORRUPT },
 };
 
 START_TEST(forbidden_bytes_in_text)
@@ -191,7 +195,8 @@ START_TEST(forbidden_bytes_in_text)
 	union msg_any out;
 
 	buf_init(&buf, 4096);
-	msg_encode(&buf, MSG_RCPT_CHECK, &(struct msg_rcpt_check){ .address = text_cases[_i].text });
+	msg_encode(&buf, MSG_RCPT_CHECK,
+		   &(struct msg_rcpt_check){ .address = text_cases[_i].text });
 	ck_assert_int_eq(msg_decode(buf_span(&buf), MSG_RCPT_CHECK, &out), text_cases[_i].r);
 	buf_clear(&buf);
 }
@@ -252,9 +257,12 @@ START_TEST(seed_of_each_row)
 		close(fd);
 	}
 	fd = open(path, O_RDONLY);
-	ck_assert_msg(fd >= 0, "%s: no seed; WIRE_SEEDS=1 build/debug/tests/unit/ipc/test_wire makes it", path);
+	ck_assert_msg(fd >= 0,
+		      "%s: no seed; WIRE_SEEDS=1 build/debug/tests/unit/ipc/test_wire makes it",
+		      path);
 	ck_assert_int_eq(fd_read_file(fd, BUF_MAX, &got), 0);
-	ck_assert_msg(span_eq(buf_span(&got), buf_span(&want)), "%s: the row has changed; WIRE_SEEDS=1 makes it anew", path);
+	ck_assert_msg(span_eq(buf_span(&got), buf_span(&want)),
+		      "%s: the row has changed; WIRE_SEEDS=1 makes it anew", path);
 	close(fd);
 	buf_clear(&want);
 	buf_clear(&got);

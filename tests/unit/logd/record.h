@@ -8,6 +8,7 @@
 #define RECORD_US 1767323045678000ULL
 
 /* An event as logd sees it: "key=value" strings, NULL at the end. The event lives until the next call. */
-const struct event *record_event(const char *process, enum log_level level, const char *name, const char *const *fields);
+const struct event *record_event(const char *process, enum log_level level, const char *name,
+				 const char *const *fields);
 
 #endif

@@ -15,7 +15,8 @@ static struct buf out;
 
 START_TEST(decode_finds_fields)
 {
-	const struct event *ev = record_event("smtpd", LOG_WARN_, "reject", (const char *const[]){ "sid=1", "to=a@b", NULL });
+	const struct event *ev = record_event("smtpd", LOG_WARN_, "reject",
+					      (const char *const[]){ "sid=1", "to=a@b", NULL });
 
 	ck_assert(event_is(ev, "reject") && !event_is(ev, "rejected"));
 	ck_assert_int_eq(ev->level, LOG_WARN_);
@@ -27,7 +28,8 @@ END_TEST
 
 START_TEST(decode_refuses_any_damage)
 {
-	const struct event *ev = record_event("smtpd", LOG_INFO_, "x", (const char *const[]){ "key=value", NULL });
+	const struct event *ev = record_event("smtpd", LOG_INFO_, "x",
+					      (const char *const[]){ "key=value", NULL });
 	struct span whole = ev->record;
 	struct event got;
 	char copy[256];
@@ -41,7 +43,7 @@ START_TEST(decode_refuses_any_damage)
 	copy[0] = LOG_LEVEL_COUNT;
 	ck_assert_int_eq(event_decode(span_make(copy, whole.n), "smtpd", 1, &got), E_CORRUPT);
 	copy[0] = LOG_INFO_;
-	copy[9] = (char)0xff;   /* length of the name */
+	copy[9] = (char)0xff; /* length of the name */
 	ck_assert_int_eq(event_decode(span_make(copy, whole.n), "smtpd", 1, &got), E_CORRUPT);
 }
 END_TEST
@@ -54,7 +56,8 @@ START_TEST(decode_bounds_the_number_of_fields)
 
 	for (unsigned i = 0; i < EVENT_FIELDS_MAX; i++)
 		fields[i] = "k=v";
-	ck_assert_uint_eq(record_event("smtpd", LOG_INFO_, "x", fields)->field_count, EVENT_FIELDS_MAX);
+	ck_assert_uint_eq(record_event("smtpd", LOG_INFO_, "x", fields)->field_count,
+			  EVENT_FIELDS_MAX);
 	buf_init(&b, 8192);
 	buf_put_u8(&b, LOG_INFO_);
 	buf_put_u64(&b, 1);
@@ -87,7 +90,9 @@ START_TEST(times_are_local)
 }
 END_TEST
 
-#define HEAD "{\"time\":\"2026-01-02T03:04:05.678+00:00\",\"process\":\"smtpd\",\"pid\":42,\"level\":\"info\",\"event\":\"x\""
+#define HEAD                                                                                      \
+	"{\"time\":\"2026-01-02T03:04:05.678+00:00\",\"process\":\"smtpd\",\"pid\":42,\"level\":" \
+	"\"info\",\"event\":\"x\""
 static const struct {
 	const char *field, *json;
 } json_cases[] = {
@@ -116,7 +121,8 @@ START_TEST(json)
 	setenv("TZ", "UTC0", 1);
 	tzset();
 	buf_reset(&out);
-	event_put_json(&out, record_event("smtpd", LOG_INFO_, "x", (const char *const[]){ json_cases[_i].field, NULL }));
+	event_put_json(&out, record_event("smtpd", LOG_INFO_, "x",
+					  (const char *const[]){ json_cases[_i].field, NULL }));
 	snprintf(want, sizeof(want), HEAD "%s}", json_cases[_i].json);
 	UNIT_EQ(buf_span(&out), want);
 }

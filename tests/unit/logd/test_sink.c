@@ -30,7 +30,7 @@ START_TEST(lines_of_a_turn_are_one_write)
 	struct sink *s = sink_new();
 	int fds[2];
 
-	ck_assert_int_eq(pipe2(fds, O_DIRECT | O_NONBLOCK), 0);  /* a packet for each write */
+	ck_assert_int_eq(pipe2(fds, O_DIRECT | O_NONBLOCK), 0); /* a packet for each write */
 	sink_set(s, SINK_FILE, fds[1]);
 	sink_put(s, SPAN("one"));
 	sink_put(s, SPAN("two"));
@@ -111,7 +111,8 @@ START_TEST(slow_syslog_makes_lines_wait_not_us)
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, sv), 0);
 	sink_set(s, SINK_SYSLOG, sv[1]);
 	for (int i = 0; i < 2000; i++)
-		sink_put(s, SPAN("<22>a line of the log that is long enough to fill a socket's buffer before long"));
+		sink_put(s, SPAN("<22>a line of the log that is long enough to fill a socket's "
+				 "buffer before long"));
 	ck_assert(!sink_flush(s) && !sink_is_broken(s));
 	while (read_some(sv[0]).n > 0) {
 		n++;

@@ -16,7 +16,7 @@
 
 #define COUNT 200
 static struct timer timers[COUNT];
-static uint64_t due[COUNT];     /* 0: not set */
+static uint64_t due[COUNT]; /* 0: not set */
 static uint64_t now_ms, last_ms;
 static unsigned fired;
 

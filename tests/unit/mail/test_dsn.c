@@ -77,20 +77,25 @@ says(const char *text)
 START_TEST(failed)
 {
 	struct dsn_rcpt rcpt = a_rcpt();
-	struct dsn_report r = a_report(&rcpt, 1, "Subject: hi\r\nMessage-ID: <x@y>\r\n\r\nthe text\r\n");
+	struct dsn_report r = a_report(&rcpt, 1,
+				       "Subject: hi\r\nMessage-ID: <x@y>\r\n\r\nthe text\r\n");
 
 	build(&r);
 	ck_assert(!needs_utf8 && !needs_8bit);
-	ck_assert(says("From: \"Mail Delivery System\" <MAILER-DAEMON@mx1.example.org>\r\nTo: <alice@example.org>\r\n"));
+	ck_assert(says("From: \"Mail Delivery System\" <MAILER-DAEMON@mx1.example.org>\r\nTo: "
+		       "<alice@example.org>\r\n"));
 	ck_assert(says("Auto-Submitted: auto-replied\r\n"));
 	ck_assert(says("References: <x@y>\r\n"));
 	ck_assert(says("Message-ID: <0ABC@mx1.example.org>\r\n"));
 	ck_assert(says("<bob@example.com>\r\n"));
 	ck_assert(says("550 5.1.1 No such user\r\n"));
-	ck_assert(says("Reporting-MTA: dns; mx1.example.org\r\nArrival-Date: Fri, 20 Nov 2026 20:53:20 +0000\r\n\r\n"
-		       "Final-Recipient: rfc822; bob@example.com\r\nAction: failed\r\nStatus: 5.1.1\r\n"
-		       "Remote-MTA: dns; mx.example.com\r\nDiagnostic-Code: smtp; 550 5.1.1 No such user\r\n"
-		       "Last-Attempt-Date: Fri, 20 Nov 2026 21:05:01 +0000\r\n"));
+	ck_assert(says(
+		"Reporting-MTA: dns; mx1.example.org\r\nArrival-Date: Fri, 20 Nov 2026 20:53:20 "
+		"+0000\r\n\r\n"
+		"Final-Recipient: rfc822; bob@example.com\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+		"Remote-MTA: dns; mx.example.com\r\nDiagnostic-Code: smtp; 550 5.1.1 No such "
+		"user\r\n"
+		"Last-Attempt-Date: Fri, 20 Nov 2026 21:05:01 +0000\r\n"));
 	ck_assert(says("Content-Type: message/rfc822\r\n"));
 	ck_assert(says("\r\n\r\nSubject: hi\r\nMessage-ID: <x@y>\r\n\r\nthe text\r\n"));
 	ck_assert(!says("Content-Transfer-Encoding"));
@@ -102,16 +107,11 @@ static const struct {
 	bool is_expired;
 	const char *esc, *status;
 } status_cases[] = {
-	{ DSN_FAILED, false, "5.7.1", "5.7.1" },
-	{ DSN_FAILED, false, "", "5.0.0" },
-	{ DSN_FAILED, false, "4.7.1", "5.0.0" },
-	{ DSN_FAILED, true, "4.4.1", "4.4.1" },
-	{ DSN_FAILED, true, "", "4.4.7" },
-	{ DSN_DELAYED, false, "4.4.1", "4.4.1" },
-	{ DSN_DELAYED, false, "", "4.0.0" },
-	{ DSN_DELIVERED, false, "2.1.5", "2.1.5" },
-	{ DSN_RELAYED, false, "5.1.1", "2.0.0" },
-	{ DSN_EXPANDED, false, "2.", "2.0.0" },
+	{ DSN_FAILED, false, "5.7.1", "5.7.1" },  { DSN_FAILED, false, "", "5.0.0" },
+	{ DSN_FAILED, false, "4.7.1", "5.0.0" },  { DSN_FAILED, true, "4.4.1", "4.4.1" },
+	{ DSN_FAILED, true, "", "4.4.7" },	  { DSN_DELAYED, false, "4.4.1", "4.4.1" },
+	{ DSN_DELAYED, false, "", "4.0.0" },	  { DSN_DELIVERED, false, "2.1.5", "2.1.5" },
+	{ DSN_RELAYED, false, "5.1.1", "2.0.0" }, { DSN_EXPANDED, false, "2.", "2.0.0" },
 };
 
 START_TEST(status)
@@ -128,7 +128,7 @@ END_TEST
 /* What is enclosed must not end its part, and what cannot be enclosed as it is must not be. */
 static const struct {
 	const char *original;
-	const char *type;       /* of the last part */
+	const char *type; /* of the last part */
 	bool is_8bit;
 } enclosed_cases[] = {
 	{ "A: b\r\n\r\n--=_0ABC_0--\r\n--=_0ABC_1\r\n", "Content-Type: message/rfc822\r\n", false },
@@ -136,7 +136,8 @@ static const struct {
 	{ "A: b\r\n\r\nt\xe4xt\r\n", "Content-Type: message/rfc822\r\n", true },
 	{ "A: b\r\n\r\nbare\nnewline\r\n", "Content-Type: text/rfc822-headers\r\n", false },
 	{ "A: b\r\n\r\nbare\rreturn\r\n", "Content-Type: text/rfc822-headers\r\n", false },
-	{ "A: b\nC: d\n\n8-bit content stays away: \xe4\n", "Content-Type: text/rfc822-headers\r\n", false },
+	{ "A: b\nC: d\n\n8-bit content stays away: \xe4\n", "Content-Type: text/rfc822-headers\r\n",
+	  false },
 	{ "A: \xe4\n\ntext\n", "Content-Type: text/rfc822-headers\r\n", true },
 };
 
@@ -214,7 +215,8 @@ START_TEST(utf8)
 	ck_assert(!needs_utf8 && needs_8bit);
 	ck_assert(says("Content-Type: message/global-delivery-status\r\n"));
 	ck_assert(says("Content-Type: message/global-headers\r\n"));
-	ck_assert(says("Original-Recipient: utf-8; j\xc3\xbcrgen@example.com\r\nFinal-Recipient: utf-8; j\xc3\xbcrgen@example.com\r\n"));
+	ck_assert(says("Original-Recipient: utf-8; j\xc3\xbcrgen@example.com\r\nFinal-Recipient: "
+		       "utf-8; j\xc3\xbcrgen@example.com\r\n"));
 	ck_assert(says("text/plain; charset=utf-8"));
 	r.to = r.sender = SPAN("\xc3\xa4lice@example.org");
 	build(&r);
@@ -232,7 +234,8 @@ START_TEST(strangers_text)
 
 	memset(long_text, 'w', 1000);
 	long_text[1000] = '\0';
-	memcpy(long_text, "x\r\n\r\n--=_0ABC_0--\r\nBcc: eve@example.net \xff\xc3\x28 \x1b[2J ", 49);
+	memcpy(long_text, "x\r\n\r\n--=_0ABC_0--\r\nBcc: eve@example.net \xff\xc3\x28 \x1b[2J ",
+	       49);
 	rcpt.text = span_of(long_text);
 	r.envid = SPAN("QQ+2B+0D+0AInjected:+20yes");
 	rcpt.orcpt = SPAN("rfc822;bob+2Btag@example.com+0D+0AX:+20y");
@@ -276,7 +279,8 @@ START_TEST(kinds)
 	rcpts[0].reply = 0;
 	rcpts[0].retry_until_us = r.date_us + 86400000000;
 	build(&r);
-	ck_assert(says("Action: delayed\r\nStatus: 4.4.1\r\nDiagnostic-Code: x-postern; 4.4.1 No such user\r\n"));
+	ck_assert(says("Action: delayed\r\nStatus: 4.4.1\r\nDiagnostic-Code: x-postern; 4.4.1 No "
+		       "such user\r\n"));
 	ck_assert(says("Will-Retry-Until: Sat, 21 Nov 2026 21:05:01 +0000\r\n"));
 	ck_assert(says("still being tried") && says("The reason:") && !says("Remote-MTA"));
 	rcpts[0].action = DSN_DELIVERED;
@@ -284,13 +288,15 @@ START_TEST(kinds)
 	rcpts[2].action = DSN_EXPANDED;
 	r.rcpt_count = 3;
 	build(&r);
-	ck_assert(says("Action: delivered\r\n") && says("Action: relayed\r\n") && says("Action: expanded\r\n"));
+	ck_assert(says("Action: delivered\r\n") && says("Action: relayed\r\n") &&
+		  says("Action: expanded\r\n"));
 	ck_assert(says("Subject: Your message was delivered\r\n"));
 	rcpts[1].action = DSN_FAILED;
 	rcpts[1].is_expired = true;
 	rcpts[1].orig = SPAN("sales@example.org");
 	build(&r);
-	ck_assert(says("Subject: Your message could not be delivered\r\n") && says("for 11 minutes"));
+	ck_assert(says("Subject: Your message could not be delivered\r\n") &&
+		  says("for 11 minutes"));
 	ck_assert(says("(you wrote to <sales@example.org>, which leads there)"));
 	ck_assert(says("Original-Recipient: rfc822; sales@example.org\r\n"));
 }
@@ -311,9 +317,22 @@ static const struct {
 	const char *in;
 	size_t n;
 } utf8_cases[] = {
-	{ "", 0 }, { "a", 1 }, { "\x7f", 1 }, { "\xc3\xa4", 2 }, { "\xc0\x80", 0 }, { "\xc1\xbf", 0 }, { "\xe2\x82\xac", 3 },
-	{ "\xe0\x80\x80", 0 }, { "\xed\xa0\x80", 0 }, { "\xf0\x9f\x93\xa7", 4 }, { "\xf0\x80\x80\x80", 0 },
-	{ "\xf4\x90\x80\x80", 0 }, { "\xf5\x80\x80\x80", 0 }, { "\xe2\x82", 0 }, { "\x80", 0 }, { "\xff", 0 },
+	{ "", 0 },
+	{ "a", 1 },
+	{ "\x7f", 1 },
+	{ "\xc3\xa4", 2 },
+	{ "\xc0\x80", 0 },
+	{ "\xc1\xbf", 0 },
+	{ "\xe2\x82\xac", 3 },
+	{ "\xe0\x80\x80", 0 },
+	{ "\xed\xa0\x80", 0 },
+	{ "\xf0\x9f\x93\xa7", 4 },
+	{ "\xf0\x80\x80\x80", 0 },
+	{ "\xf4\x90\x80\x80", 0 },
+	{ "\xf5\x80\x80\x80", 0 },
+	{ "\xe2\x82", 0 },
+	{ "\x80", 0 },
+	{ "\xff", 0 },
 };
 
 START_TEST(utf8_chars)

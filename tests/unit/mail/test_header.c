@@ -56,7 +56,8 @@ END_TEST
 
 START_TEST(delivered_to)
 {
-	struct span msg = SPAN("Delivered-To: Bob@Example.ORG\r\nDelivered-To: postmaster\r\n\r\nDelivered-To: eve@example.org\r\n");
+	struct span msg = SPAN("Delivered-To: Bob@Example.ORG\r\nDelivered-To: "
+			       "postmaster\r\n\r\nDelivered-To: eve@example.org\r\n");
 
 	ck_assert(header_has_delivered_to(msg, SPAN("Bob@example.org")));
 	ck_assert(!header_has_delivered_to(msg, SPAN("bob@example.org")));

@@ -16,17 +16,21 @@ static const struct {
 	struct received r;
 	const char *out;
 } fields[] = {
-	{ { SPAN("mx.example.org"), SPAN("192.0.2.1"), SPAN("here.example"), "ESMTP", 4096, SPAN("a@b"), ID_EPOCH_US / 1000 * 1000 },
-	  "Received: from mx.example.org ([192.0.2.1])\r\n\tby here.example with ESMTP id 0000000000400\r\n"
+	{ { SPAN("mx.example.org"), SPAN("192.0.2.1"), SPAN("here.example"), "ESMTP", 4096,
+	    SPAN("a@b"), ID_EPOCH_US / 1000 * 1000 },
+	  "Received: from mx.example.org ([192.0.2.1])\r\n\tby here.example with ESMTP id "
+	  "0000000000400\r\n"
 	  "\tfor <a@b>;\r\n\tWed, 1 Jan 2020 00:00:00 +0000\r\n" },
 	{ { SPAN("[192.0.2.1]"), SPAN("2001:db8::1"), SPAN("h"), "SMTP", 1, SPAN(""), 0 },
-	  "Received: from [192.0.2.1] ([IPv6:2001:db8::1])\r\n\tby h with SMTP id 0000000000001;\r\n"
+	  "Received: from [192.0.2.1] ([IPv6:2001:db8::1])\r\n\tby h with SMTP id "
+	  "0000000000001;\r\n"
 	  "\tThu, 1 Jan 1970 00:00:00 +0000\r\n" },
 	{ { SPAN("evil (x) for <c@d>; y"), SPAN("192.0.2.1"), SPAN("h"), "SMTP", 1, SPAN(""), 0 },
 	  "Received: from [192.0.2.1] ([192.0.2.1])\r\n\tby h with SMTP id 0000000000001;\r\n"
 	  "\tThu, 1 Jan 1970 00:00:00 +0000\r\n" },
 	{ { SPAN(""), SPAN(""), SPAN("h"), "SMTP", 1, SPAN(""), 0 },
-	  "Received: from unknown\r\n\tby h with SMTP id 0000000000001;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n" },
+	  "Received: from unknown\r\n\tby h with SMTP id 0000000000001;\r\n\tThu, 1 Jan 1970 "
+	  "00:00:00 +0000\r\n" },
 };
 
 START_TEST(put)

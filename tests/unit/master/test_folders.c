@@ -97,7 +97,7 @@ START_TEST(holder_of_a_port_is_found)
 	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
 	buf_init(&out, 256);
 	holder_find(ntohs(sin.sin_port), &out);
-	UNIT_EQ(buf_span(&out), "");            /* bound, but nobody listens */
+	UNIT_EQ(buf_span(&out), ""); /* bound, but nobody listens */
 	ck_assert_int_eq(listen(fd, 1), 0);
 	holder_find(ntohs(sin.sin_port), &out);
 	snprintf(want, sizeof(want), "test_folders (process %d)", (int)getpid());

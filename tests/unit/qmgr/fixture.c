@@ -32,7 +32,10 @@ on_message(void *arg, const struct spool_msg *msg, const uint32_t *live, uint32_
 	f->got = mem_grow(f->got, f->count + 1, sizeof(*f->got));
 	m = &f->got[f->count++];
 	*m = (struct fix_msg){
-		.number = msg->number, .qid = msg->qid, .place = msg->place, .rcpt_count = msg->rcpt_count,
+		.number = msg->number,
+		.qid = msg->qid,
+		.place = msg->place,
+		.rcpt_count = msg->rcpt_count,
 		.live_count = live != NULL ? live_count : msg->rcpt_count,
 	};
 	for (uint32_t i = 0; i < m->live_count && i < 64; i++)
@@ -61,8 +64,11 @@ give_rows(void *arg, uint64_t before_number)
 			continue;
 		m->has_rows = true;
 		for (uint32_t k = 0; k < m->live_count && k < 64; k++) {
-			struct row row = { .number = m->number, .index = m->live[k], .lane = SPAN("lane"),
-				.flags = ROW_IN_MEMORY, .due_ms = clock_wall_ms() };
+			struct row row = { .number = m->number,
+					   .index = m->live[k],
+					   .lane = SPAN("lane"),
+					   .flags = ROW_IN_MEMORY,
+					   .due_ms = clock_wall_ms() };
 
 			store_put(f->sp->store, &row);
 		}
@@ -228,8 +234,10 @@ static int
 submit(struct fix *f, uint32_t rcpts, struct span key, struct span content, uint64_t *qid_out)
 {
 	struct env_rcpt *list = mem_array(rcpts + 1, sizeof(*list));
-	char (*names)[32] = mem_array(rcpts + 1, sizeof(*names));
-	struct spool_submission s = { .rcpt_count = rcpts, .trace = SPAN("Received: test\r\n"), .content = content };
+	char(*names)[32] = mem_array(rcpts + 1, sizeof(*names));
+	struct spool_submission s = { .rcpt_count = rcpts,
+				      .trace = SPAN("Received: test\r\n"),
+				      .content = content };
 	struct envelope e;
 	struct buf b;
 
@@ -261,7 +269,9 @@ int
 fix_submit_to(struct fix *f, const char *sender, const char *address, uint64_t *qid_out)
 {
 	struct env_rcpt rcpt = { .addr = span_of(address) };
-	struct spool_submission s = { .rcpt_count = 1, .trace = SPAN("Received: test\r\n"), .content = SPAN("Subject: x\r\n\r\nx\r\n") };
+	struct spool_submission s = { .rcpt_count = 1,
+				      .trace = SPAN("Received: test\r\n"),
+				      .content = SPAN("Subject: x\r\n\r\nx\r\n") };
 	struct envelope e;
 	struct buf b;
 

@@ -10,9 +10,9 @@
 /* A spool in a folder of its own, with scheduling replaced by what a test wants done with each message. */
 
 enum fix_policy {
-	FIX_KEEP,       /* nothing: recipients stay in memory, rows are given when asked for */
-	FIX_DONE,       /* delivered at once */
-	FIX_LOSE        /* nothing, and no rows either: a scheduling that breaks its promise */
+	FIX_KEEP, /* nothing: recipients stay in memory, rows are given when asked for */
+	FIX_DONE, /* delivered at once */
+	FIX_LOSE  /* nothing, and no rows either: a scheduling that breaks its promise */
 };
 
 struct fix_msg {
@@ -31,13 +31,13 @@ struct fix {
 	struct spool *sp;
 	enum fix_policy policy;
 	bool is_full;
-	const struct spool_ops *ops;    /* NULL: those of the policy */
+	const struct spool_ops *ops; /* NULL: those of the policy */
 	void *ops_arg;
 	struct fix_msg *got;
 	size_t count;
 	int intake_calls;
 	uint64_t segment_bytes, min_free_bytes, events_bytes;
-	char why[512];          /* why fix_try_open() failed */
+	char why[512]; /* why fix_try_open() failed */
 };
 
 void fix_init(struct fix *f);

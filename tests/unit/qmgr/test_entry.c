@@ -92,7 +92,9 @@ END_TEST
 
 START_TEST(extras)
 {
-	struct entry_extra x = { .is_child = true, .notify = 3, .address = SPAN("a@x"), .sender = SPAN("s@y") };
+	struct entry_extra x = {
+		.is_child = true, .notify = 3, .address = SPAN("a@x"), .sender = SPAN("s@y")
+	};
 	struct entry_pool p;
 	struct entry *e;
 	char final[] = "final@z";

@@ -30,7 +30,7 @@
 static struct {
 	atomic_int write_errno, write_at_most; /* so many bytes are written, then it fails */
 	atomic_int sync_errno, open_errno;
-	atomic_int syncs;               /* of event files */
+	atomic_int syncs; /* of event files */
 	atomic_int syncs_on_main;
 } fault;
 static pthread_t main_thread;
@@ -177,7 +177,9 @@ try_write(uint64_t from, uint32_t count, size_t text)
 	memset(filler, 'x', sizeof(filler));
 	buf_init(&b, 64 << 20);
 	for (uint32_t i = 0; i < count; i++)
-		ck_assert(event_put(&b, &(struct event){ .kind = EVENT_RECEIVED, .number = from + i, .text = { filler, text } }));
+		ck_assert(event_put(&b, &(struct event){ .kind = EVENT_RECEIVED,
+							 .number = from + i,
+							 .text = { filler, text } }));
 	r = events_write(one.ev, b.p, b.n, count);
 	buf_clear(&b);
 	return r;
@@ -206,7 +208,8 @@ read_all(struct event_cursor *at)
 		ck_assert_int_eq(events_read(one.ev, &page), 0);
 		in = buf_span(&page.records);
 		*at = page.at;
-		for (bool is_last = in.n == 0; in.n > 0 || is_last; in = span_sub(in, (size_t)r, SIZE_MAX)) {
+		for (bool is_last = in.n == 0; in.n > 0 || is_last;
+		     in = span_sub(in, (size_t)r, SIZE_MAX)) {
 			struct event e = { 0 };
 			uint64_t serial;
 			size_t need;
@@ -214,12 +217,14 @@ read_all(struct event_cursor *at)
 			if (!is_last)
 				ck_assert_int_gt(r = event_get(in, &serial, &e, &need), 0);
 			if (first != 0 && (e.kind != EVENT_RECEIVED || e.number != last + 1)) {
-				n += (size_t)snprintf(out + n, sizeof(out) - n, "%llu-%llu ", (unsigned long long)first,
+				n += (size_t)snprintf(out + n, sizeof(out) - n, "%llu-%llu ",
+						      (unsigned long long)first,
 						      (unsigned long long)last);
 				first = 0;
 			}
 			if (e.kind == EVENT_LOST)
-				n += (size_t)snprintf(out + n, sizeof(out) - n, "L%llu ", (unsigned long long)e.count);
+				n += (size_t)snprintf(out + n, sizeof(out) - n, "L%llu ",
+						      (unsigned long long)e.count);
 			if (e.kind == EVENT_RECEIVED && first == 0)
 				first = e.number;
 			last = e.number;
@@ -371,7 +376,9 @@ START_TEST(damage_costs_the_rest_of_its_file_and_is_counted)
 	for (uint64_t i = 0; i < 10; i++)
 		write_some(1 + 100 * i, 100, 300);
 	poke("1.events", 20000);
-	ck_assert_int_eq(sscanf(read_from_cursor(), "%llu-%llu L%llu %llu-1000 ", &first, &last, &lost, &next), 4);
+	ck_assert_int_eq(sscanf(read_from_cursor(), "%llu-%llu L%llu %llu-1000 ", &first, &last,
+				&lost, &next),
+			 4);
 	ck_assert(first == 1 && last > 10 && lost > 10 && next == last + lost + 1);
 	/* The header: the file is put aside. */
 	events_free(&one.ev);
@@ -424,15 +431,15 @@ END_TEST
 static const struct {
 	int write_errno, at_most, sync_errno, open_errno;
 } fault_cases[] = {
-	{ ENOSPC, 0, 0, 0 }, { ENOSPC, 70, 0, 0 }, { EIO, 0, 0, 0 }, { EIO, 200, 0, 0 }, { 0, 0, EIO, 0 }, { EDQUOT, 3, 0, 0 },
-	{ 0, 0, 0, ENOSPC },
+	{ ENOSPC, 0, 0, 0 }, { ENOSPC, 70, 0, 0 }, { EIO, 0, 0, 0 },	{ EIO, 200, 0, 0 },
+	{ 0, 0, EIO, 0 },    { EDQUOT, 3, 0, 0 },  { 0, 0, 0, ENOSPC },
 };
 
 START_TEST(a_failed_call_leaves_nothing_behind)
 {
 	ck_assert_int_eq(try_write(1, 3, 100), 0);
 	if (fault_cases[_i].open_errno != 0)
-		events_lost(one.ev, 1);         /* so that a new file is needed */
+		events_lost(one.ev, 1); /* so that a new file is needed */
 	fault.write_errno = fault_cases[_i].write_errno;
 	fault.write_at_most = fault_cases[_i].at_most;
 	fault.sync_errno = fault_cases[_i].sync_errno;
@@ -445,9 +452,11 @@ START_TEST(a_failed_call_leaves_nothing_behind)
 	memset(&fault, 0, sizeof(fault));
 	usleep((EVENTS_AGAIN_MS + 20) * 1000);
 	ck_assert_int_eq(try_write(4, 3, 100), 0);
-	ck_assert_str_eq(read_from_cursor(), fault_cases[_i].open_errno != 0 ? "1-3 L1 4-6 " : "1-6 ");
+	ck_assert_str_eq(read_from_cursor(),
+			 fault_cases[_i].open_errno != 0 ? "1-3 L1 4-6 " : "1-6 ");
 	reopen(MAX_BYTES);
-	ck_assert_str_eq(read_from_cursor(), fault_cases[_i].open_errno != 0 ? "1-3 L1 4-6 " : "1-6 ");
+	ck_assert_str_eq(read_from_cursor(),
+			 fault_cases[_i].open_errno != 0 ? "1-3 L1 4-6 " : "1-6 ");
 }
 END_TEST
 
@@ -495,8 +504,11 @@ count_events(struct fix *f, enum event_kind kind, uint64_t number)
 static void
 deliver(struct fix *f, const struct fix_msg *m, uint32_t index)
 {
-	store_event(f->sp->store, &(struct event){ .kind = EVENT_DELIVERED, .number = m->number, .qid = m->qid,
-		.index_plus_1 = index + 1, .attempt = 1 });
+	store_event(f->sp->store, &(struct event){ .kind = EVENT_DELIVERED,
+						   .number = m->number,
+						   .qid = m->qid,
+						   .index_plus_1 = index + 1,
+						   .attempt = 1 });
 	store_done(f->sp->store, m->number, index);
 }
 
@@ -572,26 +584,36 @@ is_replayed(struct fix *f)
 	return f->sp->replay_left == 0;
 }
 
-static const struct {
-	const char *point;
-	bool is_acked;                  /* the reader's cursor had moved */
-} crash_cases[] = {
-	{ "batch-written", false }, { "batch-synced", false }, { "stored", false }, { "events-written", false },
-	{ "events-written 1", false }, { "events-written 2", false }, { "events-synced", false }, { "events-synced 1", false },
-	{ "events-synced 4", false }, { "events-file-made", false }, { "transaction-before-commit", false },
-	{ "transaction-before-commit 3", false }, { "transaction-committed", false }, { "transaction-committed 2", false },
-	{ "event-cursor-written", false }, { "event-cursor-moved", true },
+static const char *const crash_points[] = {
+	"batch-written",
+	"batch-synced",
+	"stored",
+	"events-written",
+	"events-written 1",
+	"events-written 2",
+	"events-synced",
+	"events-synced 1",
+	"events-synced 4",
+	"events-file-made",
+	"transaction-before-commit",
+	"transaction-before-commit 3",
+	"transaction-committed",
+	"transaction-committed 2",
+	"event-cursor-written",
+	"event-cursor-moved",
 };
 
 START_TEST(no_event_is_missing_after_a_crash)
 {
+	const char *point = crash_points[_i];
+	bool is_acked = strcmp(point, "event-cursor-moved") == 0;
 	struct fix f;
 	int acked = 0;
 
 	memset(&fault, 0, sizeof(fault));
 	fix_init(&f);
 	f.events_bytes = MAX_BYTES;
-	ck_assert_int_eq(fix_crash(&f, crash_cases[_i].point, work), SIGKILL);
+	ck_assert_int_eq(fix_crash(&f, point, work), SIGKILL);
 	fix_open(&f);
 	fix_until(&f, is_replayed);
 	fix_flush(&f);
@@ -612,13 +634,13 @@ START_TEST(no_event_is_missing_after_a_crash)
 		ck_assert_int_eq(fscanf(file, "%llu", &number), 1);
 		fclose(file);
 		acked++;
-		ck_assert_uint_ge(count_events(&f, EVENT_RECEIVED, number), !crash_cases[_i].is_acked);
-		ck_assert_uint_ge(count_events(&f, EVENT_DELIVERED, number), !crash_cases[_i].is_acked);
+		ck_assert_uint_ge(count_events(&f, EVENT_RECEIVED, number), !is_acked);
+		ck_assert_uint_ge(count_events(&f, EVENT_DELIVERED, number), !is_acked);
 	}
 	ck_assert_uint_eq(count_events(&f, EVENT_LOST, 0), 0);
-	if (crash_cases[_i].is_acked)
+	if (is_acked)
 		ck_assert_uint_eq(count_events(&f, EVENT_RECEIVED, 0), 0);
-	else if (strncmp(crash_cases[_i].point, "event-cursor", 12) == 0)
+	else if (strncmp(point, "event-cursor", 12) == 0)
 		ck_assert_int_eq(acked, MESSAGES);
 	fix_clear(&f);
 }
@@ -630,7 +652,9 @@ fill(struct fix *f)
 {
 	fix_open(f);
 	for (uint64_t i = 0; i < 30000; i++) {
-		store_event(f->sp->store, &(struct event){ .kind = EVENT_HELD, .number = i + 1, .text = SPAN("a text of some length") });
+		store_event(f->sp->store, &(struct event){ .kind = EVENT_HELD,
+							   .number = i + 1,
+							   .text = SPAN("a text of some length") });
 		if (i % 1000 == 0)
 			fix_flush(f);
 	}
@@ -655,7 +679,9 @@ START_TEST(killed_while_the_oldest_are_dropped_the_count_is_right)
 	ck_assert_int_gt(r = event_get(buf_span(&page.records), &serial, &e, &need), 0);
 	ck_assert_int_eq(e.kind, EVENT_LOST);
 	ck_assert_uint_gt(e.count, 1000);
-	ck_assert_int_gt(event_get(span_sub(buf_span(&page.records), (size_t)r, SIZE_MAX), &serial, &e, &need), 0);
+	ck_assert_int_gt(event_get(span_sub(buf_span(&page.records), (size_t)r, SIZE_MAX), &serial,
+				   &e, &need),
+			 0);
 	ck_assert_uint_eq(e.number, serial);
 	buf_clear(&page.records);
 	fix_clear(&f);
@@ -729,7 +755,7 @@ START_TEST(an_event_log_that_cannot_be_opened_holds_up_no_mail)
 	memset(&fault, 0, sizeof(fault));
 	fix_init(&f);
 	f.events_bytes = MAX_BYTES;
-	file = fopen(fix_path(&f, "events"), "w");      /* a file where the folder should be */
+	file = fopen(fix_path(&f, "events"), "w"); /* a file where the folder should be */
 	fclose(file);
 	fix_open(&f);
 	ck_assert_int_eq(fix_submit(&f, 1, "one", NULL), 0);
@@ -764,7 +790,7 @@ main(void)
 	tcase_add_loop_test(alone, a_failed_call_leaves_nothing_behind, 0, UNIT_COUNT(fault_cases));
 	UNIT_TEST(s, a_reception_is_written_in_time_and_on_a_thread);
 	UNIT_TEST(s, without_the_block_there_is_no_file_and_no_sync);
-	UNIT_TABLE(s, no_event_is_missing_after_a_crash, crash_cases);
+	UNIT_TABLE(s, no_event_is_missing_after_a_crash, crash_points);
 	UNIT_TEST(s, killed_while_the_oldest_are_dropped_the_count_is_right);
 	UNIT_TEST(s, a_clean_restart_repeats_nothing);
 	UNIT_TABLE(s, a_failing_disk_costs_events_and_nothing_else, fault_cases);

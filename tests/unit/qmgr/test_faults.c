@@ -23,12 +23,12 @@
 /* What the next calls do; 0: the real thing. */
 static struct {
 	atomic_int write_errno, write_after; /* fails after so many bytes of this call */
-	atomic_size_t write_at_most;    /* short writes */
-	atomic_int write_fails;         /* so many calls fail */
+	atomic_size_t write_at_most;	     /* short writes */
+	atomic_int write_fails;		     /* so many calls fail */
 	atomic_int sync_errno, sync_fails;
 	atomic_int alloc_errno;
 	atomic_ullong free_bytes;
-	atomic_ullong bad_inode;        /* whose sync failed */
+	atomic_ullong bad_inode; /* whose sync failed */
 	atomic_int syncs_of_bad, syncs;
 } fault;
 
@@ -57,7 +57,8 @@ __wrap_pwritev(int fd, const struct iovec *iov, int n, off_t at)
 		return -1;
 	}
 	if (at_most > 0 && iov[0].iov_len > 0) {
-		struct iovec part = { iov[0].iov_base, iov[0].iov_len < at_most ? iov[0].iov_len : at_most };
+		struct iovec part = { iov[0].iov_base,
+				      iov[0].iov_len < at_most ? iov[0].iov_len : at_most };
 
 		return __real_pwritev(fd, &part, 1, at);
 	}
@@ -121,7 +122,7 @@ is_replayed(struct fix *f)
 
 /* After a crash exactly these are there. */
 static void
-end(struct fix *f, const char *must, const char *must2, const char *not)
+end(struct fix *f, const char *must, const char *must2, const char * not )
 {
 	memset(&fault, 0, sizeof(fault));
 	fix_close(f, false);
@@ -133,14 +134,15 @@ end(struct fix *f, const char *must, const char *must2, const char *not)
 	if (must2 != NULL)
 		ck_assert_ptr_nonnull(fix_find(f, must2));
 	if (not != NULL)
-		ck_assert_ptr_null(fix_find(f, not));
+		ck_assert_ptr_null(fix_find(f, not ));
 	fix_clear(f);
 }
 
 static const struct {
 	int errnum, after, want;
 } write_cases[] = {
-	{ EIO, 0, E_IO }, { EIO, 50, E_IO }, { ENOSPC, 0, E_NOSPACE }, { EDQUOT, 100, E_NOSPACE }, { EROFS, 0, E_READONLY },
+	{ EIO, 0, E_IO },	    { EIO, 50, E_IO },	      { ENOSPC, 0, E_NOSPACE },
+	{ EDQUOT, 100, E_NOSPACE }, { EROFS, 0, E_READONLY },
 };
 
 START_TEST(write_fails)
@@ -410,7 +412,12 @@ START_TEST(no_room_for_queue_db)
 	memset(text, 't', sizeof(text));
 	durable = false;
 	for (uint32_t i = 0; i < 60; i++) {
-		struct row row = { .number = number, .index = i, .lane = SPAN("l"), .attempts = 1, .due_ms = 1, .text = { text, 1000 } };
+		struct row row = { .number = number,
+				   .index = i,
+				   .lane = SPAN("l"),
+				   .attempts = 1,
+				   .due_ms = 1,
+				   .text = { text, 1000 } };
 
 		store_put(f.sp->store, &row);
 	}

@@ -20,7 +20,7 @@
 #include "tests/unit/qmgr/fixture.h"
 
 #define GOLDEN "tests/golden/spool-v1.tar.gz"
-#define DUE_MS 4102444800000ull         /* 2100: never due in this test */
+#define DUE_MS 4102444800000ull /* 2100: never due in this test */
 #define BIG_BYTES 300000u
 
 static void
@@ -30,7 +30,8 @@ run_tar(const char *dir, const char *what, const char *file)
 	int status = 1;
 
 	if (pid == 0) {
-		execlp("tar", "tar", "--owner=0", "--group=0", "-C", dir, what, file, what[1] == 'c' ? "." : NULL, NULL);
+		execlp("tar", "tar", "--owner=0", "--group=0", "-C", dir, what, file,
+		       what[1] == 'c' ? "." : NULL, NULL);
 		_exit(127);
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -42,9 +43,17 @@ run_tar(const char *dir, const char *what, const char *file)
 static void
 put(struct fix *f, uint64_t number, uint32_t index, enum row_state state)
 {
-	struct row row = { .number = number, .index = index, .state = state, .lane = SPAN("mx.example.net"), .due_ms = DUE_MS,
-		.attempts = 3, .last_ms = 1700000000000, .reply = 451, .esc = SPAN("4.4.1"), .text = SPAN("no answer"),
-		.relay = SPAN("mx.example.net[192.0.2.1]:25") };
+	struct row row = { .number = number,
+			   .index = index,
+			   .state = state,
+			   .lane = SPAN("mx.example.net"),
+			   .due_ms = DUE_MS,
+			   .attempts = 3,
+			   .last_ms = 1700000000000,
+			   .reply = 451,
+			   .esc = SPAN("4.4.1"),
+			   .text = SPAN("no answer"),
+			   .relay = SPAN("mx.example.net[192.0.2.1]:25") };
 
 	store_put(f->sp->store, &row);
 }
@@ -98,9 +107,16 @@ big_message(struct fix *f, const char *rcpt)
 {
 	static char content[BIG_BYTES];
 	struct id_gen gen = { .slot = 9 };
-	struct record rec = { .flags = RECORD_BIG, .qid = id_next(&gen), .arrival_us = clock_wall_us(), .origin = ORIGIN_SMTP,
-		.origin_slot = 9, .rcpt_count = 1, .content_len = BIG_BYTES };
-	struct env_rcpt to = { .addr = span_of(rcpt), .notify = ENV_NOTIFY_FAILURE, .orcpt = SPAN("rfc822;someone") };
+	struct record rec = { .flags = RECORD_BIG,
+			      .qid = id_next(&gen),
+			      .arrival_us = clock_wall_us(),
+			      .origin = ORIGIN_SMTP,
+			      .origin_slot = 9,
+			      .rcpt_count = 1,
+			      .content_len = BIG_BYTES };
+	struct env_rcpt to = { .addr = span_of(rcpt),
+			       .notify = ENV_NOTIFY_FAILURE,
+			       .orcpt = SPAN("rfc822;someone") };
 	struct commit_owner nobody = { 0 };
 	struct big *b = big_new(f->sp, rec.qid);
 	struct envelope e;
@@ -118,7 +134,8 @@ big_message(struct fix *f, const char *rcpt)
 	e.is_smtputf8 = true;
 	buf_init(&env, 4096);
 	envelope_encode(&env, &e);
-	commit_add(f->sp->commit, &rec, buf_span(&env), SPAN("Received: big\r\n"), SPAN_NONE, &nobody);
+	commit_add(f->sp->commit, &rec, buf_span(&env), SPAN("Received: big\r\n"), SPAN_NONE,
+		   &nobody);
 	commit_drain(f->sp->commit);
 	big_free(&b, true);
 	buf_clear(&env);
@@ -150,9 +167,16 @@ static void
 write_golden(const char *to)
 {
 	struct row children[2] = {
-		{ .address = SPAN("child1@example.org"), .lane = SPAN("l"), .due_ms = DUE_MS, .depth = 1 },
-		{ .address = SPAN("child2@example.org"), .lane = SPAN("l"), .due_ms = DUE_MS, .depth = 1, .has_sender = true,
-		    .sender = SPAN("owner@example.org") },
+		{ .address = SPAN("child1@example.org"),
+		  .lane = SPAN("l"),
+		  .due_ms = DUE_MS,
+		  .depth = 1 },
+		{ .address = SPAN("child2@example.org"),
+		  .lane = SPAN("l"),
+		  .due_ms = DUE_MS,
+		  .depth = 1,
+		  .has_sender = true,
+		  .sender = SPAN("owner@example.org") },
 	};
 	struct fix f;
 	uint64_t a, b, c, g;
@@ -166,8 +190,13 @@ write_golden(const char *to)
 	b = message(&f, 1, "expanded");
 	store_expand(f.sp->store, b, 0, children, 2, true, NULL, NULL);
 	c = message(&f, 2, "bounced");
-	store_bounce(f.sp->store, &(struct bounce){ .number = c, .index = 0, .kind = BOUNCE_FAILED, .reply = 550,
-	    .esc = SPAN("5.1.1"), .text = SPAN("no such user"), .is_done = true });
+	store_bounce(f.sp->store, &(struct bounce){ .number = c,
+						    .index = 0,
+						    .kind = BOUNCE_FAILED,
+						    .reply = 550,
+						    .esc = SPAN("5.1.1"),
+						    .text = SPAN("no such user"),
+						    .is_done = true });
 	put(&f, c, 1, ROW_READY);
 	big_message(&f, "big@example.org");
 	ck_assert_int_eq(fix_submit_key(&f, "key-1", "with a key"), 0);
@@ -181,8 +210,13 @@ write_golden(const char *to)
 	store_done(f.sp->store, g, 0);
 	big_message(&f, "bigger@example.org");
 	fix_flush(&f);
-	store_lane_rest(f.sp->store, &(struct store_lane){ .name = SPAN("mx.example.net"), .failures = 4, .reply = 421,
-	    .esc = SPAN("4.3.2"), .text = SPAN("busy") }, DUE_MS, false);
+	store_lane_rest(f.sp->store,
+			&(struct store_lane){ .name = SPAN("mx.example.net"),
+					      .failures = 4,
+					      .reply = 421,
+					      .esc = SPAN("4.3.2"),
+					      .text = SPAN("busy") },
+			DUE_MS, false);
 	fix_flush(&f);
 	fix_close(&f, false);
 	run_tar(f.dir, "-czf", to);

@@ -27,8 +27,8 @@ static struct {
 	struct fix f;
 	struct intake *in;
 	struct chan_set *ours, *theirs;
-	struct chan *chan;              /* qmgr's end */
-	struct chan *peer;              /* smtpd's end */
+	struct chan *chan; /* qmgr's end */
+	struct chan *peer; /* smtpd's end */
 	struct id_gen ids;
 	/* what smtpd heard */
 	uint64_t stored, refused;
@@ -76,7 +76,8 @@ on_close(void *arg, struct chan *c, int why)
 	}
 }
 
-static const struct chan_ops our_ops = { on_ours, on_close, NULL }, their_ops = { on_theirs, on_close, NULL };
+static const struct chan_ops our_ops = { on_ours, on_close, NULL },
+			     their_ops = { on_theirs, on_close, NULL };
 
 static void
 on_intake_change(void *arg)
@@ -156,8 +157,12 @@ envelope(uint32_t first_index)
 static struct msg_msg_submit
 message(uint64_t qid, const char *content)
 {
-	return (struct msg_msg_submit){ .qid = qid, .arrival_us = clock_wall_us(), .content_len = strlen(content),
-		.envelope = envelope(0), .trace = SPAN("Received: x\r\n"), .content = span_of(content) };
+	return (struct msg_msg_submit){ .qid = qid,
+					.arrival_us = clock_wall_us(),
+					.content_len = strlen(content),
+					.envelope = envelope(0),
+					.trace = SPAN("Received: x\r\n"),
+					.content = span_of(content) };
 }
 
 static bool
@@ -205,14 +210,10 @@ static const struct {
 	const char *what;
 	int want;
 } refused_cases[] = {
-	{ "slot of another", E_PROTOCOL },
-	{ "far future", E_PROTOCOL },
-	{ "envelope is garbage", E_CORRUPT },
-	{ "no recipient", E_SYNTAX },
-	{ "index is not the position", E_SYNTAX },
-	{ "length is another", E_PROTOCOL },
-	{ "longer than allowed", E_TOOBIG },
-	{ "stream that never began", E_PROTOCOL },
+	{ "slot of another", E_PROTOCOL },	   { "far future", E_PROTOCOL },
+	{ "envelope is garbage", E_CORRUPT },	   { "no recipient", E_SYNTAX },
+	{ "index is not the position", E_SYNTAX }, { "length is another", E_PROTOCOL },
+	{ "longer than allowed", E_TOOBIG },	   { "stream that never began", E_PROTOCOL },
 };
 
 START_TEST(refused)
@@ -265,8 +266,8 @@ static const struct {
 	size_t bytes, step;
 	bool is_big;
 } stream_cases[] = {
-	{ 1, 1, false }, { 70000, 65536, false }, { 262144, 60000, false }, { 262145, 65536, true }, { 5000000, 65536, true },
-	{ 3000000, 1, true },
+	{ 1, 1, false },	 { 70000, 65536, false },  { 262144, 60000, false },
+	{ 262145, 65536, true }, { 5000000, 65536, true }, { 3000000, 1, true },
 };
 
 static char
@@ -299,7 +300,8 @@ send_stream(uint64_t qid, size_t bytes, size_t step)
 		for (size_t i = 0; i < n; i++)
 			p[i] = byte_at(sent + i);
 		fix_until(&t.f, has_credit);
-		chan_send(t.peer, MSG_STREAM_DATA, &(struct msg_stream_data){ .qid = qid, .data = { p, n } });
+		chan_send(t.peer, MSG_STREAM_DATA,
+			  &(struct msg_stream_data){ .qid = qid, .data = { p, n } });
 		sent += n;
 	}
 	mem_free(p);
@@ -344,7 +346,8 @@ START_TEST(streamed)
 	ck_assert_uint_eq(t.credit, stream_cases[_i].bytes);
 	ck_assert_uint_eq(t.f.count, 1);
 	ck_assert_uint_eq(fix_count_files(&t.f, "segments", ".big"), stream_cases[_i].is_big);
-	ck_assert_uint_eq(t.f.sp->stats.big_bytes, stream_cases[_i].is_big ? stream_cases[_i].bytes : 0);
+	ck_assert_uint_eq(t.f.sp->stats.big_bytes,
+			  stream_cases[_i].is_big ? stream_cases[_i].bytes : 0);
 	check_content(t.f.got[0].number, &t.f.got[0].place, stream_cases[_i].bytes);
 	restart();
 	fix_turn(&t.f, 50);

@@ -17,11 +17,11 @@ enum { NONE, DONE, PUT, BOUNCE };
 /* --- the notebook ---------------------------------------------------------------------------- */
 
 static struct {
-	int op;                 /* the last one but BOUNCE_DELAYED */
+	int op; /* the last one but BOUNCE_DELAYED */
 	struct row row;
 	struct bounce bounce;
 	bool is_warned, has_report;
-	struct event event;     /* given before the op */
+	struct event event; /* given before the op */
 	void (*done)(void *arg);
 	void *arg;
 } noted;
@@ -147,9 +147,15 @@ setup(void)
 	svc.conf->retry.jitter = 0;
 	clock_fake_set(NOW_MS * 1000, 1000000000);
 	log_init("test", LOG_LEVEL_COUNT);
-	facts = (struct facts){ .number = 5, .index = 1, .qid = 77, .arrival_ms = NOW_MS - 1000, .address = SPAN("b@x.example"),
+	facts = (struct facts){ .number = 5,
+				.index = 1,
+				.qid = 77,
+				.arrival_ms = NOW_MS - 1000,
+				.address = SPAN("b@x.example"),
 				.sender = SPAN("a@y.example") };
-	attempt = (struct attempt){ .begun_ms = NOW_MS, .transport = TRANSPORT_SMTP, .lane = SPAN("x"), .reply = 250 };
+	attempt = (struct attempt){
+		.begun_ms = NOW_MS, .transport = TRANSPORT_SMTP, .lane = SPAN("x"), .reply = 250
+	};
 }
 
 /* Apply and let it become durable. */
@@ -206,9 +212,11 @@ static const struct {
 	{ OUTCOME_DELIVERED, S, TRANSPORT_MAILDIR, 0, false, "", DONE, 0 },
 	{ OUTCOME_DELIVERED, F | D, TRANSPORT_MAILDIR, 0, false, "a@y", DONE, 0 },
 	{ OUTCOME_DELIVERED, S, TRANSPORT_SMTP, 0, false, "a@y", DONE, 0 },
-	{ OUTCOME_DELIVERED, S, TRANSPORT_SMTP, OUTCOME_NO_DSN_SUPPORT, false, "a@y", BOUNCE, BOUNCE_RELAYED },
+	{ OUTCOME_DELIVERED, S, TRANSPORT_SMTP, OUTCOME_NO_DSN_SUPPORT, false, "a@y", BOUNCE,
+	  BOUNCE_RELAYED },
 	{ OUTCOME_DELIVERED, N, TRANSPORT_SMTP, OUTCOME_NO_DSN_SUPPORT, false, "a@y", DONE, 0 },
-	{ OUTCOME_DELIVERED, S, TRANSPORT_LMTP, OUTCOME_NO_DSN_SUPPORT, false, "a@y", BOUNCE, BOUNCE_DELIVERED },
+	{ OUTCOME_DELIVERED, S, TRANSPORT_LMTP, OUTCOME_NO_DSN_SUPPORT, false, "a@y", BOUNCE,
+	  BOUNCE_DELIVERED },
 	{ OUTCOME_DELIVERED, S, TRANSPORT_LMTP, 0, false, "a@y", DONE, 0 },
 	{ OUTCOME_DELIVERED, S, -1, 0, true, "a@y", BOUNCE, BOUNCE_DELIVERED },
 	{ OUTCOME_DELIVERED, 0, -1, 0, true, "a@y", DONE, 0 },
@@ -226,8 +234,10 @@ START_TEST(told)
 	apply();
 	ck_assert_int_eq(noted.op, told_cases[_i].op);
 	ck_assert_int_eq(noted.has_report, told_cases[_i].op == BOUNCE);
-	ck_assert_int_eq(noted.event.kind, told_cases[_i].is_discarded ? EVENT_DISCARDED :
-		told_cases[_i].status == OUTCOME_BOUNCED ? EVENT_BOUNCED : EVENT_DELIVERED);
+	ck_assert_int_eq(noted.event.kind, told_cases[_i].is_discarded ? EVENT_DISCARDED
+					   : told_cases[_i].status == OUTCOME_BOUNCED
+						   ? EVENT_BOUNCED
+						   : EVENT_DELIVERED);
 	ck_assert_uint_eq(noted.event.attempt, 1);
 	if (noted.op == BOUNCE)
 		ck_assert_int_eq(noted.bounce.kind, told_cases[_i].kind);
@@ -242,10 +252,14 @@ static const struct {
 	const char *sender;
 	bool is_warned;
 } warn_cases[] = {
-	{ 0, 9000000, 0, 0, "a@y", false },          { 10000, 9999, 0, 0, "a@y", false },
-	{ 10000, 10000, 0, 0, "a@y", true },         { 10000, 10000, D, 0, "a@y", true },
-	{ 10000, 10000, F, 0, "a@y", false },        { 10000, 10000, N, 0, "a@y", false },
-	{ 10000, 10000, 0, ENTRY_WARNED, "a@y", false }, { 10000, 10000, 0, 0, "", false },
+	{ 0, 9000000, 0, 0, "a@y", false },
+	{ 10000, 9999, 0, 0, "a@y", false },
+	{ 10000, 10000, 0, 0, "a@y", true },
+	{ 10000, 10000, D, 0, "a@y", true },
+	{ 10000, 10000, F, 0, "a@y", false },
+	{ 10000, 10000, N, 0, "a@y", false },
+	{ 10000, 10000, 0, ENTRY_WARNED, "a@y", false },
+	{ 10000, 10000, 0, 0, "", false },
 };
 
 START_TEST(warned)
@@ -261,7 +275,8 @@ START_TEST(warned)
 	ck_assert_int_eq(noted.is_warned, warn_cases[_i].is_warned);
 	ck_assert_int_eq(noted.event.kind, EVENT_DEFERRED);
 	ck_assert_int_eq(noted.op, PUT);
-	ck_assert_int_eq((noted.row.flags & ROW_WARNED) != 0, warn_cases[_i].is_warned || warn_cases[_i].flags);
+	ck_assert_int_eq((noted.row.flags & ROW_WARNED) != 0,
+			 warn_cases[_i].is_warned || warn_cases[_i].flags);
 	teardown();
 }
 END_TEST
@@ -272,8 +287,8 @@ static const struct {
 	uint32_t attempts;
 	uint64_t ms;
 } wait_cases[] = {
-	{ 0, 300000 }, { 1, 300000 }, { 2, 600000 }, { 3, 1200000 }, { 5, 4800000 }, { 6, 9600000 }, { 7, 14400000 },
-	{ 8, 14400000 }, { 4095, 14400000 },
+	{ 0, 300000 },	{ 1, 300000 },	 { 2, 600000 },	  { 3, 1200000 },     { 5, 4800000 },
+	{ 6, 9600000 }, { 7, 14400000 }, { 8, 14400000 }, { 4095, 14400000 },
 };
 
 START_TEST(waits)
@@ -300,7 +315,7 @@ START_TEST(jitter)
 END_TEST
 
 static const struct {
-	int64_t begun_after_expiry_ms;  /* when the attempt began */
+	int64_t begun_after_expiry_ms; /* when the attempt began */
 	bool is_null_sender, is_put_off;
 	enum outcome_status status;
 	int op;
@@ -322,7 +337,8 @@ START_TEST(expires)
 	uint64_t life;
 
 	setup();
-	life = expiry_cases[_i].is_null_sender ? svc.conf->retry.bounce_expire : svc.conf->retry.expire;
+	life = expiry_cases[_i].is_null_sender ? svc.conf->retry.bounce_expire
+					       : svc.conf->retry.expire;
 	facts.sender = expiry_cases[_i].is_null_sender ? SPAN_NONE : facts.sender;
 	facts.arrival_ms = NOW_MS - life;
 	attempt.begun_ms = (uint64_t)((int64_t)NOW_MS + expiry_cases[_i].begun_after_expiry_ms);
@@ -382,29 +398,32 @@ static const struct {
 	const char *site, *host;
 	uint64_t connections;
 } site_cases[] = {
-	{ "google", "whatever.example", 10 },
-	{ "GOOGLE", "", 10 },
-	{ "x", "alt1.aspmx.l.google.com", 10 },
-	{ "x", "alt1.aspmx.l.GOOGLE.com", 10 },
-	{ "x", "google.com.example", 7 },
-	{ "x", "mx.exact.example", 3 },
-	{ "x", "sub.mx.exact.example", 7 },
-	{ "default", "x.example", 7 },
+	{ "google", "whatever.example", 10 },	{ "GOOGLE", "", 10 },
+	{ "x", "alt1.aspmx.l.google.com", 10 }, { "x", "alt1.aspmx.l.GOOGLE.com", 10 },
+	{ "x", "google.com.example", 7 },	{ "x", "mx.exact.example", 3 },
+	{ "x", "sub.mx.exact.example", 7 },	{ "default", "x.example", 7 },
 };
 
 START_TEST(sites)
 {
-	char *google[] = { (char[]){ "*.google.com" } }, *exact[] = { (char[]){ "mx.exact.example" } };
+	char *google[] = { (char[]){ "*.google.com" } },
+	     *exact[] = { (char[]){ "mx.exact.example" } };
 	struct conf_site blocks[3];
 
 	setup();
-	blocks[0] = (struct conf_site){ .title = (char[]){ "google" }, .mx = { google, 1 }, .connections = 10 };
+	blocks[0] = (struct conf_site){ .title = (char[]){ "google" },
+					.mx = { google, 1 },
+					.connections = 10 };
 	blocks[1] = (struct conf_site){ .title = (char[]){ "default" }, .connections = 7 };
-	blocks[2] = (struct conf_site){ .title = (char[]){ "other" }, .mx = { exact, 1 }, .connections = 3 };
+	blocks[2] = (struct conf_site){ .title = (char[]){ "other" },
+					.mx = { exact, 1 },
+					.connections = 3 };
 	ck_assert_uint_eq(limit_find(&sched, SPAN("x"), SPAN("y"))->connections, 20);
 	svc.conf->site = blocks;
 	svc.conf->site_count = 3;
-	ck_assert_uint_eq(limit_find(&sched, span_of(site_cases[_i].site), span_of(site_cases[_i].host))->connections,
+	ck_assert_uint_eq(limit_find(&sched, span_of(site_cases[_i].site),
+				     span_of(site_cases[_i].host))
+				  ->connections,
 			  site_cases[_i].connections);
 	svc.conf->site = NULL;
 	svc.conf->site_count = 0;
@@ -415,11 +434,16 @@ END_TEST
 /* So many go in a time, whatever the rate: a burst of a second's worth at first, then evenly. */
 static const struct {
 	uint64_t count, per_ms, seconds, most;
-} rate_cases[] = { { 10, 1000, 10, 110 }, { 600, 60000, 10, 110 }, { 60, 60000, 60, 61 }, { 1, 60000, 180, 4 }, { 0, 1000, 1, 1000 } };
+} rate_cases[] = { { 10, 1000, 10, 110 },
+		   { 600, 60000, 10, 110 },
+		   { 60, 60000, 60, 61 },
+		   { 1, 60000, 180, 4 },
+		   { 0, 1000, 1, 1000 } };
 
 START_TEST(rate)
 {
-	struct conf_site limits = { .message_rate = { rate_cases[_i].count, rate_cases[_i].per_ms } };
+	struct conf_site limits = { .message_rate = { rate_cases[_i].count,
+						      rate_cases[_i].per_ms } };
 	struct lane l = { .limits = &limits };
 	uint64_t taken = 0, start = 5000000;
 

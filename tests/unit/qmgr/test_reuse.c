@@ -44,7 +44,9 @@ START_TEST(imitation_is_not_believed)
 {
 	struct fix f;
 	char body[1000], header[RECORD_HEADER_BYTES];
-	struct record fake = { .salt = 1, .batch = 1u << 30, .number = 1u << 30, .qid = 4711, .rcpt_count = 1 };
+	struct record fake = {
+		.salt = 1, .batch = 1u << 30, .number = 1u << 30, .qid = 4711, .rcpt_count = 1
+	};
 	struct span content;
 	struct buf b;
 
@@ -66,7 +68,9 @@ START_TEST(imitation_is_not_believed)
 	e.rcpt_count = 1;
 	buf_init(&env, 1000);
 	envelope_encode(&env, &e);
-	struct spool_submission s = { .rcpt_count = 1, .envelope = buf_span(&env), .content = content };
+	struct spool_submission s = { .rcpt_count = 1,
+				      .envelope = buf_span(&env),
+				      .content = content };
 	f.policy = FIX_DONE;
 	for (int i = 0; i < 30; i++)
 		spool_submit(f.sp, &s, NULL, NULL);
@@ -217,7 +221,8 @@ salt_on_disk(struct fix *f, uint32_t number)
 	struct segment_header h;
 	uint64_t salt;
 
-	ck_assert_int_eq(segments_read(&f->sp->segs, number, block, sizeof(block), 0, false, &salt), 0);
+	ck_assert_int_eq(segments_read(&f->sp->segs, number, block, sizeof(block), 0, false, &salt),
+			 0);
 	ck_assert_int_eq(segment_get_header(block, &h), 0);
 	ck_assert_uint_eq(h.salt, salt);
 	return h.salt;
@@ -291,7 +296,8 @@ START_TEST(compaction_moves_live_records)
 			continue;
 		buf_reset(&content);
 		ck_assert_int_eq(fix_read(&f, numbers[k], &f.got[i].place, &content), 0);
-		ck_assert(span_starts(buf_span(&content), span_of(f.got[i].content)) || content.n == 19999);
+		ck_assert(span_starts(buf_span(&content), span_of(f.got[i].content)) ||
+			  content.n == 19999);
 		k++;
 	}
 	fix_close(&f, false);
@@ -350,7 +356,8 @@ START_TEST(copies_newer_than_the_last_known_cursor)
 		for (size_t i = 0; i < f.count; i++)
 			given += f.got[i].number == numbers[k];
 		const struct row *row = fix_rows(&f, numbers[k], &rows);
-		ck_assert_msg(given + rows == 1, "message %llu: given %zu times, %u rows", (unsigned long long)numbers[k], given, rows);
+		ck_assert_msg(given + rows == 1, "message %llu: given %zu times, %u rows",
+			      (unsigned long long)numbers[k], given, rows);
 		if (rows == 1)
 			ck_assert_int_eq((int)row->state, ROW_UNKNOWN);
 		buf_reset(&content);
@@ -398,7 +405,8 @@ START_TEST(copies_beside_their_records)
 		for (size_t i = 0; i < f.count; i++)
 			given += f.got[i].number == number;
 		(void)fix_rows(&f, number, &rows);
-		ck_assert_msg(given + rows <= 1, "message %llu: given %zu times, %u rows", (unsigned long long)number, given, rows);
+		ck_assert_msg(given + rows <= 1, "message %llu: given %zu times, %u rows",
+			      (unsigned long long)number, given, rows);
 		records += given + rows;
 	}
 	ck_assert_uint_eq(records, 200);
@@ -430,8 +438,9 @@ churn(struct fix *f)
 }
 
 static const char *const churn_points[] = {
-	"retiring-committed 0", "retiring-committed 1", "segment-header-written 3", "segment-header-written 5",
-	"segment-retired 0", "segment-retired 2", "copies-synced 0", "copies-committed 0", "copies-committed 1",
+	"retiring-committed 0",	    "retiring-committed 1", "segment-header-written 3",
+	"segment-header-written 5", "segment-retired 0",    "segment-retired 2",
+	"copies-synced 0",	    "copies-committed 0",   "copies-committed 1",
 };
 
 START_TEST(crash_while_reusing)

@@ -52,7 +52,7 @@ static void *delivery_data;
 static struct attempt_note {
 	uint64_t at_ms;
 	char site[64];
-} *attempts;
+} * attempts;
 static size_t attempt_count;
 
 /* Sessions by id: their site; and those that wait for an answer that does not come. */
@@ -74,7 +74,10 @@ int __wrap_uv_timer_start(uv_timer_t *t, uv_timer_cb fn, uint64_t timeout, uint6
 enum proc_id
 __wrap_chan_kind(const struct chan *c)
 {
-	return c == ROUTER ? PROC_ROUTER : c == DELIVERY ? PROC_DELIVERY : c == CONTROL ? PROC_CONTROL : PROC_MASTER;
+	return c == ROUTER     ? PROC_ROUTER
+	       : c == DELIVERY ? PROC_DELIVERY
+	       : c == CONTROL  ? PROC_CONTROL
+			       : PROC_MASTER;
 }
 
 unsigned
@@ -170,13 +173,20 @@ route(const struct msg_resolve *m)
 	struct span domain = span_sub(m->address, (size_t)at + 1, SIZE_MAX);
 	struct plan_addr addr = { 4, { 192, 0, 2, 1 } };
 	struct plan_host host = { .name = domain, .port = 25, .addrs = &addr, .addr_count = 1 };
-	struct plan plan = { .transport = TRANSPORT_SMTP, .domain = domain, .hosts = &host, .host_count = 1 };
+	struct plan plan = {
+		.transport = TRANSPORT_SMTP, .domain = domain, .hosts = &host, .host_count = 1
+	};
 	struct buf b;
 
 	buf_init(&b, 4096);
 	plan_encode(&b, &plan);
-	say(ROUTER, MSG_RESOLVED, (union msg_any){ .resolved = { .req = m->req, .action = ROUTE_DELIVER, .site = domain,
-		.plan = buf_span(&b), .final = m->address, .ttl_s = 300 } });
+	say(ROUTER, MSG_RESOLVED,
+	    (union msg_any){ .resolved = { .req = m->req,
+					   .action = ROUTE_DELIVER,
+					   .site = domain,
+					   .plan = buf_span(&b),
+					   .final = m->address,
+					   .ttl_s = 300 } });
 	buf_clear(&b);
 }
 
@@ -193,8 +203,13 @@ note_attempt(const char *site)
 static void
 fail_session(uint32_t session)
 {
-	say(DELIVERY, MSG_SESSION_STATE, (union msg_any){ .session_state = { .session = session, .state = SESSION_FAILED, .reply = 451,
-		.esc = SPAN("4.4.1"), .text = SPAN("Connection refused"), .relay = SPAN("relay") } });
+	say(DELIVERY, MSG_SESSION_STATE,
+	    (union msg_any){ .session_state = { .session = session,
+						.state = SESSION_FAILED,
+						.reply = 451,
+						.esc = SPAN("4.4.1"),
+						.text = SPAN("Connection refused"),
+						.relay = SPAN("relay") } });
 }
 
 static void
@@ -209,8 +224,10 @@ open_session(const struct msg_session_open *m)
 	} else if (strncmp(site, "hang", 4) == 0) {
 		note_attempt(site);
 	} else {
-		say(DELIVERY, MSG_SESSION_STATE, (union msg_any){ .session_state = { .session = m->session, .state = SESSION_UP,
-			.relay = SPAN("relay") } });
+		say(DELIVERY, MSG_SESSION_STATE,
+		    (union msg_any){ .session_state = { .session = m->session,
+							.state = SESSION_UP,
+							.relay = SPAN("relay") } });
 	}
 }
 
@@ -228,10 +245,20 @@ run_job(const struct msg_job *m)
 	ck_assert_int_eq(envelope_decode(m->envelope, &a, &e), 0);
 	buf_init(&b, 4096);
 	for (uint32_t i = 0; i < e.rcpt_count; i++)
-		outcome_put(&b, &(struct outcome){ .index = e.rcpts[i].index, .status = is_later ? OUTCOME_DEFERRED : OUTCOME_DELIVERED,
-			.reply = is_later ? 450 : 250, .esc = is_later ? SPAN("4.2.1") : SPAN("2.0.0"), .text = SPAN("text") });
-	say(DELIVERY, MSG_RESULT, (union msg_any){ .result = { .job = m->job, .session = m->session, .qid = m->qid, .number = m->number,
-		.is_session_up = 1, .relay = SPAN("relay"), .outcomes = buf_span(&b) } });
+		outcome_put(&b, &(struct outcome){ .index = e.rcpts[i].index,
+						   .status = is_later ? OUTCOME_DEFERRED
+								      : OUTCOME_DELIVERED,
+						   .reply = is_later ? 450 : 250,
+						   .esc = is_later ? SPAN("4.2.1") : SPAN("2.0.0"),
+						   .text = SPAN("text") });
+	say(DELIVERY, MSG_RESULT,
+	    (union msg_any){ .result = { .job = m->job,
+					 .session = m->session,
+					 .qid = m->qid,
+					 .number = m->number,
+					 .is_session_up = 1,
+					 .relay = SPAN("relay"),
+					 .outcomes = buf_span(&b) } });
 	buf_clear(&b);
 	arena_clear(&a);
 }
@@ -244,8 +271,9 @@ answer(const struct sent *s)
 	else if (s->type == MSG_SESSION_OPEN)
 		open_session(&s->msg.session_open);
 	else if (s->type == MSG_SESSION_CLOSE)
-		say(DELIVERY, MSG_SESSION_STATE, (union msg_any){ .session_state = { .session = s->msg.session_close.session,
-			.state = SESSION_CLOSED } });
+		say(DELIVERY, MSG_SESSION_STATE,
+		    (union msg_any){ .session_state = { .session = s->msg.session_close.session,
+							.state = SESSION_CLOSED } });
 	else if (s->type == MSG_JOB)
 		run_job(&s->msg.job);
 	else if (s->type == MSG_QUEUE_DONE)
@@ -261,11 +289,12 @@ settle(void)
 	unsigned rounds = 0;
 
 	for (unsigned quiet = 0; quiet < 2; quiet++) {
-		ck_assert_msg(++rounds < 1000, "it goes round in circles: %zu attempts", attempt_count);
+		ck_assert_msg(++rounds < 1000, "it goes round in circles: %zu attempts",
+			      attempt_count);
 		fix_flush(&fix);
 		for (int i = 0; i < 3; i++)
 			uv_run(&fix.loop, UV_RUN_NOWAIT);
-		usleep(1100);   /* timers that are due */
+		usleep(1100); /* timers that are due */
 		uv_run(&fix.loop, UV_RUN_NOWAIT);
 		while (first_sent != NULL) {
 			struct sent *s = first_sent;
@@ -453,8 +482,11 @@ START_TEST(waits_grow_and_vary)
 			if (strcmp(attempts[k].site, site) != 0)
 				continue;
 			if (n > 0) {
-				uint64_t wait = attempts[k].at_ms - before, base = minutes[n - 1] * MINUTE_MS;
-				ck_assert_msg(wait >= base * 8 / 10 && wait <= base * 12 / 10 + 2 * STEP_MS, "%s: wait %u of %llu s", site, n,
+				uint64_t wait = attempts[k].at_ms - before,
+					 base = minutes[n - 1] * MINUTE_MS;
+				ck_assert_msg(wait >= base * 8 / 10 &&
+						      wait <= base * 12 / 10 + 2 * STEP_MS,
+					      "%s: wait %u of %llu s", site, n,
 					      (unsigned long long)wait / 1000);
 				shorter += wait < base * 95 / 100;
 				longer += wait > base * 105 / 100;
@@ -482,8 +514,10 @@ static const struct {
 	{ "dead.example", "", HOUR_MS },
 	{ "later.example", "", HOUR_MS },
 };
-#define LIFE "postmaster = pm@ok.example\n" \
-	"retry { first = \"10m\" factor = 1 max = \"10m\" jitter = 0 expire = \"3h\" bounce_expire = \"1h\" }\n"
+#define LIFE                                                                           \
+	"postmaster = pm@ok.example\n"                                                 \
+	"retry { first = \"10m\" factor = 1 max = \"10m\" jitter = 0 expire = \"3h\" " \
+	"bounce_expire = \"1h\" }\n"
 
 START_TEST(expires_after_an_attempt_behind_its_time)
 {
@@ -547,7 +581,11 @@ order(enum queue_verb verb, const char *filter)
 	if (filter != NULL)
 		buf_put_bytes(&b, span_of(filter));
 	memset(&answered, 0, sizeof(answered));
-	say(CONTROL, MSG_QUEUE_QUERY, (union msg_any){ .queue_query = { .req = 9, .verb = (uint8_t)verb, .is_admin = 1, .filters = buf_span(&b) } });
+	say(CONTROL, MSG_QUEUE_QUERY,
+	    (union msg_any){ .queue_query = { .req = 9,
+					      .verb = (uint8_t)verb,
+					      .is_admin = 1,
+					      .filters = buf_span(&b) } });
 	buf_clear(&b);
 	settle();
 	ck_assert_uint_eq(answered.req, 9);

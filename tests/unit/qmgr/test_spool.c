@@ -68,12 +68,16 @@ START_TEST(stored_and_given)
 	ck_assert_int_eq(fix_submit(&f, 1, "other", NULL), 0);
 	fix_turn(&f, 5);
 	buf_reset(&content);
-	ck_assert_int_eq(fix_read(&f, fix_find(&f, "hello")->number, &fix_find(&f, "other")->place, &content), 0);
+	ck_assert_int_eq(fix_read(&f, fix_find(&f, "hello")->number, &fix_find(&f, "other")->place,
+				  &content),
+			 0);
 	UNIT_EQ(buf_span(&content), "hello");
 	fix_checkpoint(&f);
 	fix_checkpoint(&f);
 	buf_reset(&content);
-	ck_assert_int_eq(fix_read(&f, fix_find(&f, "hello")->number, &fix_find(&f, "other")->place, &content), 0);
+	ck_assert_int_eq(fix_read(&f, fix_find(&f, "hello")->number, &fix_find(&f, "other")->place,
+				  &content),
+			 0);
 	UNIT_EQ(buf_span(&content), "hello");
 	buf_reset(&content);
 	ck_assert_int_eq(fix_read(&f, 12345, &fix_find(&f, "other")->place, &content), E_CORRUPT);
@@ -256,7 +260,8 @@ is_there(struct fix *f, const char *content)
 	for (uint64_t number = 1; number < 10 && !found; number++) {
 		rows = fix_rows(f, number, &n);
 		buf_reset(&b);
-		found = n > 0 && fix_read(f, number, &rows[0].place, &b) == 0 && span_eq(buf_span(&b), span_of(content));
+		found = n > 0 && fix_read(f, number, &rows[0].place, &b) == 0 &&
+			span_eq(buf_span(&b), span_of(content));
 	}
 	buf_clear(&b);
 	return found;
@@ -272,7 +277,8 @@ START_TEST(crash_at)
 	fix_until(&f, is_replayed);
 	for (const char *c = "abc"; *c != '\0'; c++) {
 		char content[2] = { *c, '\0' };
-		bool must = strchr(crash_cases[_i].stored, *c) != NULL, may = strchr(crash_cases[_i].maybe, *c) != NULL;
+		bool must = strchr(crash_cases[_i].stored, *c) != NULL,
+		     may = strchr(crash_cases[_i].maybe, *c) != NULL;
 
 		if (must && strncmp(crash_cases[_i].point, "transaction", 11) != 0)
 			ck_assert_msg(is_there(&f, content), "%s is lost", content);
@@ -422,7 +428,7 @@ END_TEST
 /* A record in the middle is damaged: held and reported, the rest is kept. Cases: offset from the record's start. */
 static const struct {
 	uint32_t at;
-	bool is_held;   /* its header can be read */
+	bool is_held; /* its header can be read */
 } damage_cases[] = { { RECORD_HEADER_BYTES + 3, true }, { 40, false }, { 0, false } };
 
 START_TEST(damage_in_the_middle)
@@ -467,7 +473,8 @@ START_TEST(damage_at_reading)
 	fix_open(&f);
 	ck_assert_int_eq(fix_submit(&f, 1, "precious", NULL), 0);
 	fix_until(&f, has_one);
-	fix_poke(&f, segment_of(&f.got[0]), f.got[0].place.offset + f.got[0].place.length - 3, "?", 1);
+	fix_poke(&f, segment_of(&f.got[0]), f.got[0].place.offset + f.got[0].place.length - 3, "?",
+		 1);
 	buf_init(&content, 1000);
 	ck_assert_int_eq(fix_read(&f, f.got[0].number, &f.got[0].place, &content), E_CORRUPT);
 	ck_assert_uint_eq(content.n, 0);

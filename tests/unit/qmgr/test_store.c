@@ -34,8 +34,15 @@ message(struct fix *f, uint32_t n, const char *content)
 static void
 put(struct fix *f, uint64_t number, uint32_t index, const char *lane, uint64_t due_ms)
 {
-	struct row row = { .number = number, .index = index, .lane = span_of(lane), .due_ms = due_ms, .attempts = 1,
-		.reply = 451, .esc = SPAN("4.4.1"), .text = SPAN("no answer"), .relay = SPAN("mx.example") };
+	struct row row = { .number = number,
+			   .index = index,
+			   .lane = span_of(lane),
+			   .due_ms = due_ms,
+			   .attempts = 1,
+			   .reply = 451,
+			   .esc = SPAN("4.4.1"),
+			   .text = SPAN("no answer"),
+			   .relay = SPAN("mx.example") };
 
 	store_put(f->sp->store, &row);
 }
@@ -107,7 +114,10 @@ START_TEST(late_result)
 	number = message(&f, 2, "m");
 	store_done(f.sp->store, number, 0);
 	put(&f, number, 0, "lane", 1);
-	store_bounce(f.sp->store, &(struct bounce){ .number = number, .index = 0, .is_done = true, .kind = BOUNCE_FAILED });
+	store_bounce(f.sp->store, &(struct bounce){ .number = number,
+						    .index = 0,
+						    .is_done = true,
+						    .kind = BOUNCE_FAILED });
 	fix_rows(&f, number, &n);
 	ck_assert_uint_eq(n, 0);
 	ck_assert_uint_eq(counts(&f).bounces, 0);
@@ -118,7 +128,10 @@ START_TEST(late_result)
 	store_done(f.sp->store, number, 1);
 	fix_flush(&f);
 	put(&f, number, 1, "lane", 1);
-	store_bounce(f.sp->store, &(struct bounce){ .number = number, .index = 1, .is_done = true, .kind = BOUNCE_FAILED });
+	store_bounce(f.sp->store, &(struct bounce){ .number = number,
+						    .index = 1,
+						    .is_done = true,
+						    .kind = BOUNCE_FAILED });
 	fix_rows(&f, number, &n);
 	ck_assert_uint_eq(n, 0);
 	ck_assert_uint_eq(counts(&f).messages, 0);
@@ -178,7 +191,8 @@ on_load(void *arg, struct span lane, const struct row *rows, uint32_t count, uin
 	got.next_due_ms = next_due_ms;
 	for (uint32_t i = 0; i < count && i < 64; i++) {
 		got.rows[i] = rows[i];
-		snprintf(got.addresses[i], sizeof(got.addresses[i]), "%.*s", SPAN_ARG(rows[i].address));
+		snprintf(got.addresses[i], sizeof(got.addresses[i]), "%.*s",
+			 SPAN_ARG(rows[i].address));
 	}
 	answered = true;
 }
@@ -256,7 +270,10 @@ START_TEST(rows_of_a_lane)
 	ck_assert_uint_eq(got.rows[0].index, 1);
 	ck_assert_uint_eq(got.rows[1].index, 2);
 	/* Given a row, but kept in memory. */
-	store_put(f.sp->store, &(struct row){ .number = number, .index = 5, .lane = SPAN("a"), .flags = ROW_IN_MEMORY });
+	store_put(f.sp->store, &(struct row){ .number = number,
+					      .index = 5,
+					      .lane = SPAN("a"),
+					      .flags = ROW_IN_MEMORY });
 	load(&f, "a", 500, 10);
 	ck_assert_uint_eq(got.count, 0);
 	store_unload(f.sp->store, number, 5);
@@ -296,7 +313,10 @@ START_TEST(lanes_that_are_due)
 	ck_assert_uint_eq(got.count, 0);
 	ck_assert_uint_eq(got.next_due_ms, 900);
 	/* At rest: due again, but not before the end of the suspension. */
-	store_lane_rest(f.sp->store, &(struct store_lane){ .name = SPAN("first"), .failures = 3, .text = SPAN("refused") }, 400, false);
+	store_lane_rest(f.sp->store,
+			&(struct store_lane){
+				.name = SPAN("first"), .failures = 3, .text = SPAN("refused") },
+			400, false);
 	store_lane_rest(f.sp->store, &(struct store_lane){ .name = SPAN("second") }, 0, false);
 	due(&f, 390, 5);
 	ck_assert_uint_eq(got.count, 1);
@@ -323,7 +343,8 @@ START_TEST(active_lanes_after_a_crash)
 	due(&f, 500, 5);
 	load(&f, "a", 500, 10);
 	ck_assert_uint_eq(got.count, 2);
-	store_lane_rest(f.sp->store, &(struct store_lane){ .name = SPAN("a"), .failures = 2 }, 0, true);
+	store_lane_rest(f.sp->store, &(struct store_lane){ .name = SPAN("a"), .failures = 2 }, 0,
+			true);
 	fix_flush(&f);
 	fix_close(&f, false);
 	fix_open(&f);
@@ -350,7 +371,8 @@ START_TEST(lane_of_new_mail)
 	ck_assert_uint_eq(got.lane.failures, 0);
 	ck_assert(got.lane.next_due_ms == UINT64_MAX);
 	put(&f, number, 0, "seen", 100);
-	store_lane_rest(f.sp->store, &(struct store_lane){ .name = SPAN("seen"), .failures = 7 }, 5000, false);
+	store_lane_rest(f.sp->store, &(struct store_lane){ .name = SPAN("seen"), .failures = 7 },
+			5000, false);
 	fix_flush(&f);
 	answered = false;
 	store_lane_open(f.sp->store, SPAN("seen"), on_open_lane, NULL);
@@ -413,7 +435,8 @@ on_made(void *arg, const struct row *rows, uint32_t count)
 }
 
 static void
-expand(struct fix *f, uint64_t number, uint32_t parent, const char *const *addresses, uint32_t n, bool is_parent_done)
+expand(struct fix *f, uint64_t number, uint32_t parent, const char *const *addresses, uint32_t n,
+       bool is_parent_done)
 {
 	struct row children[8];
 
@@ -430,7 +453,8 @@ expand(struct fix *f, uint64_t number, uint32_t parent, const char *const *addre
 
 START_TEST(children_of_an_alias)
 {
-	static const char *const first[] = { "x@y", "z@y", "x@y" }, *const second[] = { "z@y", "new@y" };
+	static const char *const first[] = { "x@y", "z@y", "x@y" }, *const second[] = { "z@y",
+											"new@y" };
 	struct fix f;
 	const struct row *rows;
 	uint64_t number;
@@ -553,7 +577,8 @@ on_report(void *arg, const struct store_report *r)
 			rep.bounces[i] = r->bounces[i];
 		snprintf(rep.sender, sizeof(rep.sender), "%.*s", SPAN_ARG(r->sender));
 		if (r->count > 0)
-			snprintf(rep.address, sizeof(rep.address), "%.*s", SPAN_ARG(r->bounces[0].address));
+			snprintf(rep.address, sizeof(rep.address), "%.*s",
+				 SPAN_ARG(r->bounces[0].address));
 	}
 	answered = true;
 }
@@ -583,8 +608,13 @@ START_TEST(bounce_keeps_the_message)
 	fix_init(&f);
 	fix_open(&f);
 	number = message(&f, 2, "m");
-	store_bounce(f.sp->store, &(struct bounce){ .number = number, .index = 1, .kind = BOUNCE_FAILED, .reply = 550,
-	    .esc = SPAN("5.1.1"), .text = SPAN("no such user"), .is_done = true });
+	store_bounce(f.sp->store, &(struct bounce){ .number = number,
+						    .index = 1,
+						    .kind = BOUNCE_FAILED,
+						    .reply = 550,
+						    .esc = SPAN("5.1.1"),
+						    .text = SPAN("no such user"),
+						    .is_done = true });
 	report(&f, number);
 	ck_assert(rep.has);
 	ck_assert_uint_eq(rep.r.count, 1);
@@ -625,11 +655,16 @@ START_TEST(reports_in_parts)
 	fix_open(&f);
 	number = message(&f, 3, "m");
 	put(&f, number, 0, "l", 1);
-	store_bounce(f.sp->store, &(struct bounce){ .number = number, .index = 0, .kind = BOUNCE_DELAYED, .until_ms = 9 });
+	store_bounce(f.sp->store,
+		     &(struct bounce){
+			     .number = number, .index = 0, .kind = BOUNCE_DELAYED, .until_ms = 9 });
 	report(&f, number);
 	ck_assert_uint_eq(rep.r.left, 1);
 	/* What comes after the report was made is for the next one. */
-	store_bounce(f.sp->store, &(struct bounce){ .number = number, .index = 0, .kind = BOUNCE_EXPIRED, .is_done = true });
+	store_bounce(f.sp->store, &(struct bounce){ .number = number,
+						    .index = 0,
+						    .kind = BOUNCE_EXPIRED,
+						    .is_done = true });
 	store_reported(f.sp->store, number, rep.r.last_id);
 	report(&f, number);
 	ck_assert_uint_eq(rep.r.part, 1);

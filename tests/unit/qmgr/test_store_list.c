@@ -31,8 +31,15 @@ message(struct fix *f, uint32_t n, const char *content)
 static void
 put(struct fix *f, uint64_t number, uint32_t index, const char *lane, uint64_t due_ms)
 {
-	struct row row = { .number = number, .index = index, .lane = span_of(lane), .due_ms = due_ms, .attempts = 1,
-		.reply = 451, .esc = SPAN("4.4.1"), .text = SPAN("no answer"), .relay = SPAN("mx.example") };
+	struct row row = { .number = number,
+			   .index = index,
+			   .lane = span_of(lane),
+			   .due_ms = due_ms,
+			   .attempts = 1,
+			   .reply = 451,
+			   .esc = SPAN("4.4.1"),
+			   .text = SPAN("no answer"),
+			   .relay = SPAN("mx.example") };
 
 	store_put(f->sp->store, &row);
 }
@@ -90,8 +97,13 @@ START_TEST(lists)
 	number = message(&f, 5, "m");
 	for (uint32_t i = 0; i < 5; i++) {
 		char lane[8];
-		struct row row = { .number = number, .index = i, .attempts = 1, .reply = 451, .esc = SPAN("4.4.1"),
-			.text = SPAN("no answer"), .state = i == 4 ? ROW_HELD : ROW_READY };
+		struct row row = { .number = number,
+				   .index = i,
+				   .attempts = 1,
+				   .reply = 451,
+				   .esc = SPAN("4.4.1"),
+				   .text = SPAN("no answer"),
+				   .state = i == 4 ? ROW_HELD : ROW_READY };
 
 		snprintf(lane, sizeof(lane), "lane%u", i);
 		row.lane = span_of(lane);
@@ -124,7 +136,8 @@ START_TEST(list_in_pages)
 		store_list(f.sp->store, &all, number, index, 4, on_some, NULL);
 		fix_until(&f, is_answered);
 		for (uint32_t i = 0; i < got.count; i++) {
-			ck_assert(got.rows[i].number > number || (got.rows[i].number == number && got.rows[i].index > index));
+			ck_assert(got.rows[i].number > number ||
+				  (got.rows[i].number == number && got.rows[i].index > index));
 			number = got.rows[i].number;
 			index = got.rows[i].index;
 			seen++;
@@ -156,7 +169,7 @@ START_TEST(list_in_steps)
 	fix_open(&f);
 	number = message(&f, 1, "m");
 	children = mem_array(25000, sizeof(*children));
-	char (*names)[24] = mem_array(25000, sizeof(*names));
+	char(*names)[24] = mem_array(25000, sizeof(*names));
 	for (uint32_t i = 0; i < 25000; i++) {
 		snprintf(names[i], sizeof(names[i]), i == 24900 ? "needle@x" : "c%u@x", i);
 		children[i].address = span_of(names[i]);

@@ -6,7 +6,9 @@
 #include "base/buf.h"
 #include "router/query.h"
 
-#define U_DOMAIN "b\xc3\xbc""cher.example"
+#define U_DOMAIN    \
+	"b\xc3\xbc" \
+	"cher.example"
 #define X50 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define A_DOMAIN "xn--bcher-kva.example"
 
@@ -14,7 +16,7 @@
 extern struct conf *conf;
 extern struct tables tables;
 extern struct arena arena;
-extern struct buf said;         /* what the last decision explained, line by line */
+extern struct buf said; /* what the last decision explained, line by line */
 
 /* more: options after those of base_conf; none may stand in it. */
 void setup(const char *more);

@@ -70,7 +70,10 @@ parse_addr(const char *text, struct plan_addr *out)
 static bool
 take(const char *line, enum dns_type type, struct dns_answer *a)
 {
-	static const struct { const char *name; enum dns_type type; } types[] = { { "MX", DNS_MX }, { "A", DNS_A }, { "AAAA", DNS_AAAA } };
+	static const struct {
+		const char *name;
+		enum dns_type type;
+	} types[] = { { "MX", DNS_MX }, { "A", DNS_A }, { "AAAA", DNS_AAAA } };
 	char word[16], data[300];
 	unsigned ttl = 300, preference;
 	bool is_type = false;
@@ -101,7 +104,8 @@ take(const char *line, enum dns_type type, struct dns_answer *a)
 }
 
 static void
-answer(struct dns *d, const char *name, enum dns_type type, void (*done)(void *arg, const struct dns_answer *a), void *arg)
+answer(struct dns *d, const char *name, enum dns_type type,
+       void (*done)(void *arg, const struct dns_answer *a), void *arg)
 {
 	struct dns_answer a = { .status = DNS_OK, .ttl_s = 300 };
 	struct span zone = span_of(d->zone), line, word;
@@ -123,7 +127,8 @@ answer(struct dns *d, const char *name, enum dns_type type, void (*done)(void *a
 }
 
 void
-dns_ask(struct dns *d, const char *name, enum dns_type type, void (*done)(void *arg, const struct dns_answer *a), void *arg)
+dns_ask(struct dns *d, const char *name, enum dns_type type,
+	void (*done)(void *arg, const struct dns_answer *a), void *arg)
 {
 	d->asked++;
 	if (!d->is_held) {
@@ -159,8 +164,8 @@ dns_hosts_find(const struct dns *d, struct span name, struct plan_addr *out, uin
 	uint32_t n = 0;
 
 	while (n < max && span_next(&zone, '\n', &line)) {
-		if (!span_next(&line, ' ', &word) || !span_eq(word, SPAN("hosts")) || !span_next(&line, ' ', &word) ||
-		    !span_ieq(word, name))
+		if (!span_next(&line, ' ', &word) || !span_eq(word, SPAN("hosts")) ||
+		    !span_next(&line, ' ', &word) || !span_ieq(word, name))
 			continue;
 		snprintf(ip, sizeof(ip), "%.*s", SPAN_ARG(line));
 		ck_assert(parse_addr(ip, &out[n]));

@@ -105,11 +105,13 @@ setup(const char *zone, const char *more)
 
 	snprintf(text, sizeof(text),
 		 "hostname = mx.example.org\n"
-		 "domain \"local.example\" { class = virtual table = \"/users\" mailbox_base = \"/m\" }\n"
+		 "domain \"local.example\" { class = virtual table = \"/users\" mailbox_base = "
+		 "\"/m\" }\n"
 		 "domain \"relay.example\" { class = relay next_hop = \"[192.0.2.7]\" }\n"
 		 "domain \"known.example\" { class = relay recipients = \"/users\" }\n"
 		 "domain \"box.example\" { class = lmtp next_hop = \"unix:/run/lmtp\" }\n"
-		 "domain \"void.example\" { class = discard }\n%s", more);
+		 "domain \"void.example\" { class = discard }\n%s",
+		 more);
 	conf_problems_init(&problems);
 	int r = conf_parse("t", NULL, span_of(text), &svc.conf, &problems);
 	ck_assert_msg(r == 0, "%s", buf_cstr(&problems.text));
@@ -119,7 +121,8 @@ setup(const char *zone, const char *more)
 	router.dns = fake_dns_new(zone);
 	router.sites = sites_new(router.dns, svc.conf);
 	give_table("/users", "ann@local.example ann/\nann@known.example\n");
-	give_table("/aliases", "team@local.example ann@local.example, bob@remote.example\nfar@local.example x@remote.example\n");
+	give_table("/aliases", "team@local.example ann@local.example, "
+			       "bob@remote.example\nfar@local.example x@remote.example\n");
 	router.svc = &svc;
 	router.epoch = 7;
 	forget_sent();
@@ -173,10 +176,14 @@ static const struct {
 	{ "x@local.example@remote.example", false, "", 550, "5.7.1", 0, false },
 	{ "x%local.example@remote.example", false, "", 550, "5.7.1", 0, false },
 	/* an alias is ours, wherever it leads */
-	{ "far@local.example", false, "aliases { virtual = \"/aliases\" }\n", 250, "2.1.5", 60000, false },
-	{ "team@local.example", false, "aliases { virtual = \"/aliases\" }\n", 250, "2.1.5", 60000, false },
-	{ "any@relay.example", false, "aliases { virtual = \"/aliases\" }\n", 250, "2.1.5", 60000, false },
-	{ "x@remote.example", true, "aliases { virtual = \"/aliases\" }\n", 250, "2.1.5", 0, false },
+	{ "far@local.example", false, "aliases { virtual = \"/aliases\" }\n", 250, "2.1.5", 60000,
+	  false },
+	{ "team@local.example", false, "aliases { virtual = \"/aliases\" }\n", 250, "2.1.5", 60000,
+	  false },
+	{ "any@relay.example", false, "aliases { virtual = \"/aliases\" }\n", 250, "2.1.5", 60000,
+	  false },
+	{ "x@remote.example", true, "aliases { virtual = \"/aliases\" }\n", 250, "2.1.5", 0,
+	  false },
 	/* no address */
 	{ "x@", false, "", 553, "5.1.3", 60000, false },
 	{ "x", true, "", 553, "5.1.3", 60000, false },
@@ -189,7 +196,9 @@ static const struct {
 
 START_TEST(verdict)
 {
-	union msg_any q = { .rcpt_check = { .txn = 99, .may_relay = verdicts[_i].may_relay, .address = span_of(verdicts[_i].address),
+	union msg_any q = { .rcpt_check = { .txn = 99,
+					    .may_relay = verdicts[_i].may_relay,
+					    .address = span_of(verdicts[_i].address),
 					    .sender = SPAN("a@b.example") } };
 
 	setup("", verdicts[_i].more);
@@ -212,7 +221,8 @@ END_TEST
 
 START_TEST(long_text_is_cut)
 {
-	union msg_any q = { .rcpt_check = { .txn = 1, .may_relay = 1, .address = SPAN("x@long.example") } };
+	union msg_any q = { .rcpt_check = {
+				    .txn = 1, .may_relay = 1, .address = SPAN("x@long.example") } };
 	char text[1000];
 
 	memset(text, 't', sizeof(text));
@@ -235,7 +245,10 @@ END_TEST
 static void
 ask(struct chan *c, uint64_t req, const char *address, bool skip_aliases)
 {
-	union msg_any q = { .resolve = { .req = req, .address = span_of(address), .sender = SPAN("a@b.example"), .skip_aliases = skip_aliases } };
+	union msg_any q = { .resolve = { .req = req,
+					 .address = span_of(address),
+					 .sender = SPAN("a@b.example"),
+					 .skip_aliases = skip_aliases } };
 
 	answer_msg(&router, c, MSG_RESOLVE, &q);
 }
@@ -278,7 +291,9 @@ START_TEST(remote_host)
 	struct arena a;
 	struct plan plan;
 
-	setup("remote.example MX 10 hub.example\nhub.example 77 A 192.0.2.1\nhub.example 99 AAAA 2001:db8::1\n", "");
+	setup("remote.example MX 10 hub.example\nhub.example 77 A 192.0.2.1\nhub.example 99 AAAA "
+	      "2001:db8::1\n",
+	      "");
 	ask(QMGR, 6, "x@Remote.example", false);
 	const struct msg_resolved *m = resolved(0, 6);
 	ck_assert_int_eq(m->action, ROUTE_DELIVER);
@@ -326,9 +341,12 @@ static const struct {
 	const char *esc, *text;
 } failures[] = {
 	{ "nobody@local.example", ROUTE_REJECT, 550, "5.1.1", "No such user here" },
-	{ "x@none.example", ROUTE_REJECT, 550, "5.1.2", "none.example: this domain does not exist" },
-	{ "x@null.example", ROUTE_REJECT, 556, "5.1.10", "null.example: this domain does not accept mail (null MX)" },
-	{ "x@dead.example", ROUTE_TEMPFAIL, 451, "4.4.3", "dead.example: the name servers fail (SERVFAIL)" },
+	{ "x@none.example", ROUTE_REJECT, 550, "5.1.2",
+	  "none.example: this domain does not exist" },
+	{ "x@null.example", ROUTE_REJECT, 556, "5.1.10",
+	  "null.example: this domain does not accept mail (null MX)" },
+	{ "x@dead.example", ROUTE_TEMPFAIL, 451, "4.4.3",
+	  "dead.example: the name servers fail (SERVFAIL)" },
 	{ "x@void.example", ROUTE_DISCARD, 0, "", "" },
 };
 
@@ -371,14 +389,20 @@ START_TEST(largest_expansion_fits)
 	buf_init(&text, 1u << 24);
 	buf_puts(&text, "all@local.example");
 	for (; count < 50000; count++)
-		buf_printf(&text, "%s person.number.%06u.with.a.long.name@department.of.a.company.example\n", count > 0 ? "\t," : "", count);
+		buf_printf(&text,
+			   "%s "
+			   "person.number.%06u.with.a.long.name@department.of.a.company.example\n",
+			   count > 0 ? "\t," : "", count);
 	setup("", "aliases { virtual = \"/aliases\" }\nlimits { expansion = 100000 }\n");
 	give_table("/aliases", buf_cstr(&text));
 	ask(QMGR, 11, "all@local.example", false);
 	ck_assert_int_eq(sent[sent_count - 1].msg.resolved.action, ROUTE_EXPAND);
 	/* Some more bytes than a message may have. */
 	for (; count < 60000; count++)
-		buf_printf(&text, "\t, person.number.%06u.with.a.long.name@department.of.a.company.example\n", count);
+		buf_printf(&text,
+			   "\t, "
+			   "person.number.%06u.with.a.long.name@department.of.a.company.example\n",
+			   count);
 	give_table("/aliases", buf_cstr(&text));
 	ask(QMGR, 12, "all@local.example", false);
 	const struct msg_resolved *m = &sent[sent_count - 1].msg.resolved;
@@ -460,7 +484,8 @@ START_TEST(tables_no_longer_named_are_dropped)
 {
 	struct conf *first, *second;
 
-	setup("", "aliases { virtual = \"/aliases\" }\ntransport = \"/transport\"\nrelay_host_by_sender = \"/senders\"\n");
+	setup("", "aliases { virtual = \"/aliases\" }\ntransport = "
+		  "\"/transport\"\nrelay_host_by_sender = \"/senders\"\n");
 	give_table("/transport", "good.example discard\n");
 	give_table("/senders", "@b.example [192.0.2.1]\n");
 	answer_conf(&router);
@@ -508,7 +533,8 @@ END_TEST
 static void
 explain(const char *address)
 {
-	union msg_any q = { .route_explain = { .req = 3, .address = span_of(address), .sender = SPAN_NONE } };
+	union msg_any q = { .route_explain = {
+				    .req = 3, .address = span_of(address), .sender = SPAN_NONE } };
 
 	answer_msg(&router, CONTROL, MSG_ROUTE_EXPLAIN, &q);
 }
@@ -522,21 +548,26 @@ static const struct {
 	{ "x@remote.example", ROUTE_DELIVER, "site remote.example" },
 	{ "x@box.example", ROUTE_DELIVER, "site unix:/run/lmtp" },
 	{ "x@void.example", ROUTE_DISCARD, "accepted, made durable and dropped" },
-	{ "x@none.example", ROUTE_REJECT, "refused: 550 5.1.2 none.example: this domain does not exist" },
-	{ "x@dead.example", ROUTE_TEMPFAIL, "not now: 451 4.4.3 dead.example: the name servers fail (SERVFAIL)" },
+	{ "x@none.example", ROUTE_REJECT,
+	  "refused: 550 5.1.2 none.example: this domain does not exist" },
+	{ "x@dead.example", ROUTE_TEMPFAIL,
+	  "not now: 451 4.4.3 dead.example: the name servers fail (SERVFAIL)" },
 	{ "nobody@local.example", ROUTE_REJECT, "refused: 550 5.1.1 No such user here" },
-	{ "team@local.example", ROUTE_EXPAND, "becomes 2 addresses, each of which is resolved in turn" },
+	{ "team@local.example", ROUTE_EXPAND,
+	  "becomes 2 addresses, each of which is resolved in turn" },
 	{ "no address", ROUTE_REJECT, "refused: 553 5.1.3 Address is not valid" },
 };
 
 START_TEST(explains_in_steps)
 {
-	setup("remote.example A 192.0.2.1\nnone.example MX NXDOMAIN\ndead.example MX SERVFAIL\n", "aliases { virtual = \"/aliases\" }\n");
+	setup("remote.example A 192.0.2.1\nnone.example MX NXDOMAIN\ndead.example MX SERVFAIL\n",
+	      "aliases { virtual = \"/aliases\" }\n");
 	explain(routes[_i].address);
 	ck_assert_uint_ge(sent_count, 2);
 	for (unsigned i = 0; i < sent_count; i++) {
 		ck_assert_ptr_eq(sent[i].to, CONTROL);
-		ck_assert_int_eq(sent[i].type, i + 1 < sent_count ? MSG_ROUTE_STEP : MSG_ROUTE_DONE);
+		ck_assert_int_eq(sent[i].type,
+				 i + 1 < sent_count ? MSG_ROUTE_STEP : MSG_ROUTE_DONE);
 	}
 	UNIT_EQ(sent[sent_count - 2].msg.route_step.text, routes[_i].last);
 	ck_assert_uint_eq(sent[sent_count - 1].msg.route_done.req, 3);
@@ -555,7 +586,8 @@ START_TEST(counts)
 	answer_msg(&router, CONTROL, MSG_STATS_QUERY, &q);
 	ck_assert_int_eq(sent[2].type, MSG_STATS);
 	ck_assert_uint_eq(sent[2].msg.stats.req, 12);
-	UNIT_EQ(sent[2].msg.stats.json, "{\"checks\":0,\"resolves\":2,\"site_hits\":1,\"dns_questions\":1,\"dns_failed\":1,\"dns_in_flight\":0}");
+	UNIT_EQ(sent[2].msg.stats.json, "{\"checks\":0,\"resolves\":2,\"site_hits\":1,\"dns_"
+					"questions\":1,\"dns_failed\":1,\"dns_in_flight\":0}");
 	teardown();
 }
 END_TEST

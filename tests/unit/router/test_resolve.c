@@ -63,13 +63,15 @@ static const struct {
 	{ "../ann@all.example", NO_USER, true, NULL },
 	{ "/@all.example", NO_USER, true, NULL },
 	{ "\"a/b\"@all.example", NO_USER, true, "a/b@all.example" },
-	{ "%{rcpt.domain}@all.example", "maildir /var/vmail/ all.example/%{rcpt.domain}/", true, NULL },
+	{ "%{rcpt.domain}@all.example", "maildir /var/vmail/ all.example/%{rcpt.domain}/", true,
+	  NULL },
 	/* quoted local parts, and what was once a way to write a route: mailboxes like any other */
 	{ "\"a@b\"@local.example", "maildir /var/vmail quoted/", true, NULL },
 	/* quotes that are not needed */
 	{ "\"ann\"@local.example", "maildir /var/vmail ann/", true, "ann@local.example" },
 	{ "\"a\\nn\"@Local.example", "maildir /var/vmail ann/", true, "ann@Local.example" },
-	{ "\"postmaster\"@local.example", "maildir /var/vmail postmaster/", true, "postmaster@local.example" },
+	{ "\"postmaster\"@local.example", "maildir /var/vmail postmaster/", true,
+	  "postmaster@local.example" },
 	{ "\"an n\"@local.example", NO_USER, true, "\"an n\"@local.example" },
 	{ "\"ann.\"@local.example", NO_USER, true, "\"ann.\"@local.example" },
 	{ "\"a%b\"@remote.example", "smtp mx remote.example:25", false, "\"a%b\"@remote.example" },
@@ -82,7 +84,8 @@ static const struct {
 	{ "ann@remote.example@local.example", NO_USER, true, NULL },
 	{ "\"ann@remote.example\"@local.example", NO_USER, true, NULL },
 	{ "@remote.example:ann@local.example", NO_USER, true, NULL },
-	{ "ann%remote.example@all.example", "maildir /var/vmail/ all.example/ann%remote.example/", true, NULL },
+	{ "ann%remote.example@all.example", "maildir /var/vmail/ all.example/ann%remote.example/",
+	  true, NULL },
 	{ "ann%local.example@remote.example", "smtp mx remote.example:25", false, NULL },
 	{ "ann@local.example@remote.example", "smtp mx remote.example:25", false, NULL },
 	{ "\"ann@local.example\"@remote.example", "smtp mx remote.example:25", false, NULL },
@@ -108,7 +111,9 @@ static const struct {
 	/* U-labels and A-labels */
 	{ "ann@" U_DOMAIN, "maildir /var/vmail u/ann/", true, NULL },
 	{ "ann@" A_DOMAIN, "maildir /var/vmail u/ann/", true, NULL },
-	{ "ann@B\xc3\x9c""CHER.Example", "maildir /var/vmail u/ann/", true, NULL },
+	{ "ann@B\xc3\x9c"
+	  "CHER.Example",
+	  "maildir /var/vmail u/ann/", true, NULL },
 	{ "ann@XN--bcher-kva.example", "maildir /var/vmail u/ann/", true, NULL },
 	{ "ann@m\xc3\xbcnchen.example", "smtp mx xn--mnchen-3ya.example:25", false, NULL },
 	{ "alias@" U_DOMAIN, "maildir /var/vmail u/ann/", true, "ann@" U_DOMAIN },
@@ -117,8 +122,10 @@ static const struct {
 	/* postmaster */
 	{ "postmaster", "maildir /var/vmail postmaster/", true, "postmaster@local.example" },
 	{ "PostMaster", "maildir /var/vmail postmaster/", true, "postmaster@local.example" },
-	{ "postmaster@local.example", "maildir /var/vmail postmaster/", true, "postmaster@local.example" },
-	{ "PostMaster@Local.Example", "maildir /var/vmail postmaster/", true, "PostMaster@Local.Example" },
+	{ "postmaster@local.example", "maildir /var/vmail postmaster/", true,
+	  "postmaster@local.example" },
+	{ "PostMaster@Local.Example", "maildir /var/vmail postmaster/", true,
+	  "PostMaster@Local.Example" },
 	{ "postmasters@local.example", NO_USER, true, "postmasters@local.example" },
 	{ "postmaster@remote.example", "smtp mx remote.example:25", false, NULL },
 	/* no address */
@@ -134,7 +141,8 @@ static const struct {
 	{ "far@local.example", "smtp mx remote.example:25", true, "ann@remote.example" },
 	{ "two@local.example", "expand ann@local.example bob@remote.example", true, "" },
 	{ "noted@local.example", "expand ann@local.example \"a, b\"@remote.example", true, "" },
-	{ "escaped@local.example", "expand \"a\\\", b\"@remote.example ann@local.example", true, "" },
+	{ "escaped@local.example", "expand \"a\\\", b\"@remote.example ann@local.example", true,
+	  "" },
 	{ "short@local.example", "smtp mx origin.example:25", true, "ann@origin.example" },
 	{ "shorts@local.example", "expand ann@origin.example bob@origin.example", true, "" },
 	{ "self@local.example", NO_USER, true, "self@local.example" },
@@ -185,7 +193,8 @@ START_TEST(nul_in_a_local_part_stands_in_no_path)
 
 	setup("");
 	ck_assert_str_eq(decide(SPAN(A_NUL "@all.example"), "", &d), NO_USER);
-	ck_assert_str_eq(decide(SPAN("ann+\0@all.example"), "", &d), "maildir /var/vmail/ special/");
+	ck_assert_str_eq(decide(SPAN("ann+\0@all.example"), "", &d),
+			 "maildir /var/vmail/ special/");
 	ck_assert_str_eq(decide(SPAN("ann\0@all.example"), "", &d), NO_USER);
 	ck_assert_str_eq(decide(SPAN("\0@all.example"), "", &d), NO_USER);
 	teardown();
@@ -244,7 +253,8 @@ START_TEST(transport_table)
 {
 	struct decision d;
 
-	setup("transport = \"/transport\"\nlmtp_sockets = { \"/run/x\", \"/" X50 X50 "123456\" }\n");
+	setup("transport = \"/transport\"\nlmtp_sockets = { \"/run/x\", \"/" X50 X50
+	      "123456\" }\n");
 	const char *got = decide(span_of(transported[_i].address), "", &d);
 	if (strcmp(transported[_i].decision, "maildir") == 0)
 		ck_assert_str_eq(got, NO_USER);
@@ -266,7 +276,7 @@ static const struct {
 	{ "smtp", NULL, false },
 	{ "lmtp:[192.0.2.1]", NULL, false },
 	{ "lmtp: unix:/run/x ", NULL, false },
-	{ "lmtp:unix:/run/box", NULL, false },  /* of a domain */
+	{ "lmtp:unix:/run/box", NULL, false }, /* of a domain */
 	{ "discard", NULL, false },
 	{ "error:5.1.1 gone", NULL, false },
 	{ "lmtp:unix:/run/y", "lmtp_sockets", false },
@@ -283,7 +293,8 @@ START_TEST(transport_value)
 {
 	bool is_final = false;
 
-	setup("lmtp_sockets = { \"/run/x\" }\ndomain \"sock.example\" { class = lmtp next_hop = \"unix:/run/box\" }\n");
+	setup("lmtp_sockets = { \"/run/x\" }\ndomain \"sock.example\" { class = lmtp next_hop = "
+	      "\"unix:/run/box\" }\n");
 	const char *why = hop_transport_problem(conf, span_of(values[_i].value), &is_final);
 	ck_assert_int_eq(why == NULL, values[_i].why == NULL);
 	if (why != NULL) {
@@ -329,7 +340,8 @@ START_TEST(smarthost)
 	struct decision d;
 
 	setup("relay_host = \"smart.example:587\"\nrelay_host_by_sender = \"/senders\"\n");
-	ck_assert_str_eq(decide(span_of(smart[_i].address), smart[_i].sender, &d), smart[_i].decision);
+	ck_assert_str_eq(decide(span_of(smart[_i].address), smart[_i].sender, &d),
+			 smart[_i].decision);
 	teardown();
 }
 END_TEST
@@ -339,8 +351,10 @@ START_TEST(transport_table_goes_before_the_smarthost)
 	struct decision d;
 
 	setup("relay_host = \"[192.0.2.20]\"\ntransport = \"/transport\"\n");
-	ck_assert_str_eq(decide(SPAN("ann@remote.example"), "", &d), "smtp host 192.0.2.1:2500 named");
-	ck_assert_str_eq(decide(SPAN("ann@other.example"), "", &d), "smtp host 192.0.2.20:25 named");
+	ck_assert_str_eq(decide(SPAN("ann@remote.example"), "", &d),
+			 "smtp host 192.0.2.1:2500 named");
+	ck_assert_str_eq(decide(SPAN("ann@other.example"), "", &d),
+			 "smtp host 192.0.2.20:25 named");
 	teardown();
 }
 END_TEST
@@ -354,7 +368,8 @@ static const struct {
 	{ "transport = \"/gone\"\n", "ann@relay.example", NO_TABLE, true },
 	{ "transport = \"/gone\"\n", "ann@local.example", "maildir /var/vmail ann/", true },
 	{ "relay_host_by_sender = \"/gone\"\n", "ann@remote.example", NO_TABLE, false },
-	{ "relay_host_by_sender = \"/gone\"\n", "ann@relay.example", "smtp host 192.0.2.7:2525 named", true },
+	{ "relay_host_by_sender = \"/gone\"\n", "ann@relay.example",
+	  "smtp host 192.0.2.7:2525 named", true },
 };
 
 START_TEST(missing_table_is_temporary)
@@ -362,7 +377,8 @@ START_TEST(missing_table_is_temporary)
 	struct decision d;
 
 	setup(missing[_i].more);
-	ck_assert_str_eq(decide(span_of(missing[_i].address), "a@b.example", &d), missing[_i].decision);
+	ck_assert_str_eq(decide(span_of(missing[_i].address), "a@b.example", &d),
+			 missing[_i].decision);
 	ck_assert_int_eq(d.is_ours, missing[_i].is_ours);
 	teardown();
 }
@@ -378,7 +394,8 @@ START_TEST(missing_alias_table_is_temporary_and_denies_nobody)
 	table_free(&t);
 	/* What an earlier table has needs no later one. */
 	ck_assert_str_eq(decide(SPAN("one@local.example"), "", &d), NO_TABLE);
-	ck_assert_str_eq(decide(SPAN("two@local.example"), "", &d), "expand ann@local.example bob@remote.example");
+	ck_assert_str_eq(decide(SPAN("two@local.example"), "", &d),
+			 "expand ann@local.example bob@remote.example");
 	ck_assert_str_eq(decide(SPAN("ann@local.example"), "", &d), NO_TABLE);
 	ck_assert(d.is_ours);
 	ck_assert_str_eq(decide(SPAN("x@remote.example"), "", &d), NO_TABLE);
@@ -429,8 +446,11 @@ START_TEST(expansion_limit_has_two_sides)
 	conf_free(&conf);
 	struct conf_problems problems;
 	conf_problems_init(&problems);
-	ck_assert_int_eq(conf_parse("t", NULL, SPAN("hostname = mx.example.org\naliases { virtual = \"/wide\" }\nlimits { expansion = 50 }\n"),
-				    &conf, &problems), 0);
+	ck_assert_int_eq(conf_parse("t", NULL,
+				    SPAN("hostname = mx.example.org\naliases { virtual = \"/wide\" "
+					 "}\nlimits { expansion = 50 }\n"),
+				    &conf, &problems),
+			 0);
 	conf_problems_clear(&problems);
 	put_wide(50);
 	decide(SPAN("wide@local.example"), "", &d);
@@ -440,36 +460,46 @@ START_TEST(expansion_limit_has_two_sides)
 	t = map_del(&tables.by_path, SPAN("/wide"));
 	table_free(&t);
 	put_wide(51);
-	ck_assert_str_eq(decide(SPAN("wide@local.example"), "", &d), "reject 550 5.3.5 Alias expands to too many addresses");
+	ck_assert_str_eq(decide(SPAN("wide@local.example"), "", &d),
+			 "reject 550 5.3.5 Alias expands to too many addresses");
 	teardown();
 }
 END_TEST
 
-#define LOCAL "domain \"local.example\" { class = virtual table = \"/users\" mailbox_base = \"/m\" }\n"
-#define KNOWN "domain \"known.example\" { class = relay next_hop = \"[192.0.2.7]\" recipients = \"/rcpt\" }\n"
+#define LOCAL \
+	"domain \"local.example\" { class = virtual table = \"/users\" mailbox_base = \"/m\" }\n"
+#define KNOWN                                                                               \
+	"domain \"known.example\" { class = relay next_hop = \"[192.0.2.7]\" recipients = " \
+	"\"/rcpt\" }\n"
 
 /* Where <postmaster> goes; `address` NULL: without domain. None is refused. */
 static const struct {
 	const char *conf, *decision, *final, *address;
 } postmasters[] = {
 	{ LOCAL, "maildir /m postmaster/", "postmaster@local.example", NULL },
-	{ LOCAL "postmaster = \"ann@local.example\"\n", "maildir /m ann/", "ann@local.example", NULL },
-	{ LOCAL "postmaster = \"nobody@local.example\"\n", "maildir /m postmaster/", "nobody@local.example", NULL },
-	{ LOCAL "postmaster = \"boss@remote.example\"\n", "smtp mx remote.example:25", "boss@remote.example",
-	  "postmaster@local.example" },
-	{ LOCAL "postmaster = \"postmaster@local.example\"\n", "maildir /m postmaster/", "postmaster@local.example",
-	  "Postmaster@local.example" },
-	{ LOCAL "postmaster = \"one@local.example\"\naliases { virtual = \"/aliases1\" }\n", "maildir /m ann/", "ann@local.example",
-	  "postmaster@local.example" },
+	{ LOCAL "postmaster = \"ann@local.example\"\n", "maildir /m ann/", "ann@local.example",
+	  NULL },
+	{ LOCAL "postmaster = \"nobody@local.example\"\n", "maildir /m postmaster/",
+	  "nobody@local.example", NULL },
+	{ LOCAL "postmaster = \"boss@remote.example\"\n", "smtp mx remote.example:25",
+	  "boss@remote.example", "postmaster@local.example" },
+	{ LOCAL "postmaster = \"postmaster@local.example\"\n", "maildir /m postmaster/",
+	  "postmaster@local.example", "Postmaster@local.example" },
+	{ LOCAL "postmaster = \"one@local.example\"\naliases { virtual = \"/aliases1\" }\n",
+	  "maildir /m ann/", "ann@local.example", "postmaster@local.example" },
 	{ KNOWN, "smtp host 192.0.2.7:25 named", "postmaster@known.example", NULL },
-	{ KNOWN "postmaster = \"boss@remote.example\"\n", "smtp host 192.0.2.7:25 named", "postmaster@known.example",
-	  "postmaster@known.example" },
+	{ KNOWN "postmaster = \"boss@remote.example\"\n", "smtp host 192.0.2.7:25 named",
+	  "postmaster@known.example", "postmaster@known.example" },
 	{ "", "smtp mx origin.example:25", "postmaster@origin.example", NULL },
-	{ "postmaster = \"boss@remote.example\"\n", "smtp mx remote.example:25", "boss@remote.example", NULL },
+	{ "postmaster = \"boss@remote.example\"\n", "smtp mx remote.example:25",
+	  "boss@remote.example", NULL },
 	{ "postmaster = \"boss\"\n", "smtp mx origin.example:25", "boss@origin.example", NULL },
-	{ "domain \"void.example\" { class = discard }\n", "discard", "postmaster@void.example", NULL },
-	{ "domain \"void.example\" { class = discard }\npostmaster = \"boss\"\n", "discard", "boss@void.example", NULL },
-	{ "postmaster = \"root@origin.example\"\naliases { virtual = \"/aliases1\" }\ndomain \"local.example\" { class = virtual table = \"/users\" mailbox_base = \"/m\" }\n",
+	{ "domain \"void.example\" { class = discard }\n", "discard", "postmaster@void.example",
+	  NULL },
+	{ "domain \"void.example\" { class = discard }\npostmaster = \"boss\"\n", "discard",
+	  "boss@void.example", NULL },
+	{ "postmaster = \"root@origin.example\"\naliases { virtual = \"/aliases1\" }\ndomain "
+	  "\"local.example\" { class = virtual table = \"/users\" mailbox_base = \"/m\" }\n",
 	  "maildir /m ann/", "ann@local.example", NULL },
 };
 
@@ -481,12 +511,15 @@ START_TEST(bare_postmaster)
 
 	setup("");
 	conf_free(&conf);
-	snprintf(text, sizeof(text), "hostname = mx.example.org\norigin = origin.example\n%s", postmasters[_i].conf);
+	snprintf(text, sizeof(text), "hostname = mx.example.org\norigin = origin.example\n%s",
+		 postmasters[_i].conf);
 	conf_problems_init(&problems);
 	int r = conf_parse("t", NULL, span_of(text), &conf, &problems);
 	ck_assert_msg(r == 0, "%s", buf_cstr(&problems.text));
 	conf_problems_clear(&problems);
-	ck_assert_str_eq(decide(span_of(postmasters[_i].address != NULL ? postmasters[_i].address : "postmaster"), "", &d),
+	ck_assert_str_eq(decide(span_of(postmasters[_i].address != NULL ? postmasters[_i].address
+									: "postmaster"),
+				"", &d),
 			 postmasters[_i].decision);
 	ck_assert(d.is_ours);
 	ck_assert(!d.is_domain_wide);
@@ -517,12 +550,14 @@ static const struct {
 
 START_TEST(domain_wide)
 {
-	static const char head[] = "hostname = mx.example.org\n"
-				   "domain \"local.example\" { class = virtual table = \"/users\" mailbox_base = \"/m\" }\n"
-				   "domain \"gone.example\" { class = relay recipients = \"/gone\" }\n"
-				   "domain \"known.example\" { class = relay recipients = \"/known\" }\n"
-				   "domain \"relay.example\" { class = relay }\n"
-				   "domain \"void.example\" { class = discard }\n";
+	static const char head[] =
+		"hostname = mx.example.org\n"
+		"domain \"local.example\" { class = virtual table = \"/users\" mailbox_base = "
+		"\"/m\" }\n"
+		"domain \"gone.example\" { class = relay recipients = \"/gone\" }\n"
+		"domain \"known.example\" { class = relay recipients = \"/known\" }\n"
+		"domain \"relay.example\" { class = relay }\n"
+		"domain \"void.example\" { class = discard }\n";
 	struct decision d;
 	struct conf_problems problems;
 	char text[2000];
@@ -545,7 +580,8 @@ END_TEST
 static const struct {
 	const char *address, *says;
 } steps[] = {
-	{ "ann@local.example", "domain local.example has class virtual\n/users: the address is listed: ann/\nMaildir ann/ below /var/vmail\n" },
+	{ "ann@local.example", "domain local.example has class virtual\n/users: the address is "
+			       "listed: ann/\nMaildir ann/ below /var/vmail\n" },
 	{ "ann+x@local.example", "the address without its detail is listed" },
 	{ "bob@all.example", "the domain (catch-all) is listed" },
 	{ "nobody@local.example", "not in /users\nrefused: 550 5.1.1 No such user here\n" },
@@ -555,11 +591,13 @@ static const struct {
 	{ "blank@local.example", "`ann@local.example bob@local.example` is no address" },
 	{ "ping@local.example", "refused: 554 5.4.6 Alias loop\n" },
 	{ "postmaster", "postmaster without domain: postmaster@local.example\n" },
-	{ "x@remote.example", "remote.example is no domain of this server\nby SMTP to the mail exchangers of remote.example\n" },
+	{ "x@remote.example", "remote.example is no domain of this server\nby SMTP to the mail "
+			      "exchangers of remote.example\n" },
 	{ "x@[192.0.2.5]", "address literal" },
 	{ "any@box.example", "next_hop: by LMTP to unix:/run/lmtp\n" },
 	{ "any@void.example", "domain void.example has class discard\n" },
-	{ "ann@gone.example", "not now: table /gone is not there or has a mistake; the log says which\n" },
+	{ "ann@gone.example",
+	  "not now: table /gone is not there or has a mistake; the log says which\n" },
 	{ "out@local.example", "the path does not lie below mailbox_base" },
 	{ "mbox@local.example", "a mailbox must end in /" },
 	{ "a/b@all.example", "gives no path for this address" },

@@ -16,7 +16,10 @@
 #include "router/table_text.h"
 #include "tests/unit/unit.h"
 
-#define TEXT(lit) { lit, sizeof(lit) - 1 }
+#define TEXT(lit)                    \
+	{                            \
+		lit, sizeof(lit) - 1 \
+	}
 
 /* value NULL: the key is not there. */
 static const struct {
@@ -54,7 +57,11 @@ static const struct {
 	/* continuation lines */
 	{ TEXT("a@x one,\n two\n\tthree\n"), "a@x", "one,  two \tthree", 1 },
 	{ TEXT("a@x\n one\n"), "a@x", "one", 1 },
-	{ TEXT("a@x one\n\n# between\n two\n"), "a@x", "one" "            " " two", 1 },
+	{ TEXT("a@x one\n\n# between\n two\n"), "a@x",
+	  "one"
+	  "            "
+	  " two",
+	  1 },
 	{ TEXT("a@x one\n two\nb@x three\n four\n"), "b@x", "three  four", 2 },
 	{ TEXT("a@x one\n two"), "a@x", "one  two", 1 },
 	/* CR LF */
@@ -72,13 +79,25 @@ static const struct {
 	{ TEXT("\"a\tb\"@x one\n"), "\"A\tB\"@X", "one", 1 },
 	{ TEXT("a@x \"one, two\"\n"), "a@x", "\"one, two\"", 1 },
 	/* U-labels in the domain */
-	{ TEXT("ann@b\xc3\xbc""cher.example one\n"), "ann@xn--bcher-kva.example", "one", 1 },
-	{ TEXT("ann@B\xc3\x9c""CHER.example one\n"), "ann@xn--bcher-kva.example", "one", 1 },
-	{ TEXT("@b\xc3\xbc""cher.example one\n"), "@xn--bcher-kva.example", "one", 1 },
-	{ TEXT("b\xc3\xbc""cher.example one\n"), "xn--bcher-kva.example", "one", 1 },
-	{ TEXT(".b\xc3\xbc""cher.example one\n"), ".xn--bcher-kva.example", "one", 1 },
+	{ TEXT("ann@b\xc3\xbc"
+	       "cher.example one\n"),
+	  "ann@xn--bcher-kva.example", "one", 1 },
+	{ TEXT("ann@B\xc3\x9c"
+	       "CHER.example one\n"),
+	  "ann@xn--bcher-kva.example", "one", 1 },
+	{ TEXT("@b\xc3\xbc"
+	       "cher.example one\n"),
+	  "@xn--bcher-kva.example", "one", 1 },
+	{ TEXT("b\xc3\xbc"
+	       "cher.example one\n"),
+	  "xn--bcher-kva.example", "one", 1 },
+	{ TEXT(".b\xc3\xbc"
+	       "cher.example one\n"),
+	  ".xn--bcher-kva.example", "one", 1 },
 	{ TEXT("j\xc3\xbcrgen@x one\n"), "j\xc3\xbcrgen@x", "one", 1 },
-	{ TEXT("j\xc3\xbcrgen@b\xc3\xbc""cher.example: one\n"), "j\xc3\xbcrgen@xn--bcher-kva.example", "one", 1 },
+	{ TEXT("j\xc3\xbcrgen@b\xc3\xbc"
+	       "cher.example: one\n"),
+	  "j\xc3\xbcrgen@xn--bcher-kva.example", "one", 1 },
 	{ TEXT("a@\xff one\n"), "a@\xff", "one", 1 },
 };
 
@@ -93,7 +112,8 @@ START_TEST(finds)
 
 	if (found[_i].text.n > 0)
 		memcpy(text, found[_i].text.p, found[_i].text.n);
-	ck_assert_msg(table_parse(span_make(text, found[_i].text.n), NULL, &t, &line, &why) == 0, "%s", why);
+	ck_assert_msg(table_parse(span_make(text, found[_i].text.n), NULL, &t, &line, &why) == 0,
+		      "%s", why);
 	mem_free(text);
 	ck_assert_uint_eq(table_count(t), found[_i].count);
 	ck_assert(table_get(t, span_of(found[_i].key), &value) == (found[_i].value != NULL));
@@ -112,7 +132,9 @@ static const struct {
 	{ TEXT("a@x one\nb@x two\na@x three\n"), 3, "twice" },
 	{ TEXT("a@x one\nA@X two\n"), 2, "twice" },
 	{ TEXT("a@x one\na@x: two\n"), 2, "twice" },
-	{ TEXT("a@b\xc3\xbc""cher.example one\na@xn--bcher-kva.example two\n"), 2, "twice" },
+	{ TEXT("a@b\xc3\xbc"
+	       "cher.example one\na@xn--bcher-kva.example two\n"),
+	  2, "twice" },
 	{ TEXT("a@x one\n\n# c\na@x two\n more\n\nc@x\n"), 4, "twice" },
 	{ TEXT("\n a@x one\n"), 2, "begins with a blank" },
 	{ TEXT("\ta@x one\n"), 1, "begins with a blank" },
@@ -242,7 +264,9 @@ START_TEST(text_over_the_limit_is_refused)
 	const char *why = NULL;
 
 	/* The bytes are not looked at. */
-	ck_assert_int_eq(table_parse(span_make("", (size_t)TABLE_BYTES_MAX + 1), NULL, &t, &line, &why), E_TOOBIG);
+	ck_assert_int_eq(table_parse(span_make("", (size_t)TABLE_BYTES_MAX + 1), NULL, &t, &line,
+				     &why),
+			 E_TOOBIG);
 	ck_assert_ptr_nonnull(why);
 }
 END_TEST

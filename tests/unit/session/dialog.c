@@ -21,7 +21,8 @@ summary(struct span replies)
 		struct span word, rest = line;
 		const char *sep = n > 0 ? ", " : "";
 
-		ck_assert_msg(line.n > 4 && line.p[line.n - 1] == '\r', "a reply line: \"%.*s\"", SPAN_ARG(line));
+		ck_assert_msg(line.n > 4 && line.p[line.n - 1] == '\r', "a reply line: \"%.*s\"",
+			      SPAN_ARG(line));
 		if (line.p[3] != ' ')
 			continue;
 		span_next(&rest, ' ', &word);

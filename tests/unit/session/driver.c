@@ -42,7 +42,8 @@ on_may_mail(void *arg)
 }
 
 static int
-on_check_rcpt(void *arg, const struct smtp_addr *rcpt, struct span sender, struct session_verdict *out)
+on_check_rcpt(void *arg, const struct smtp_addr *rcpt, struct span sender,
+	      struct session_verdict *out)
 {
 	struct driver *d = arg;
 
@@ -132,18 +133,32 @@ on_received(void *arg, const struct session_message *m)
 	d->received++;
 }
 
-static const struct session_ops driver_ops = { on_may_mail, on_check_rcpt, on_new_message, on_stream, on_submit, on_drop,
-	on_reject, on_received };
+static const struct session_ops driver_ops = { on_may_mail, on_check_rcpt, on_new_message,
+					       on_stream,   on_submit,	   on_drop,
+					       on_reject,   on_received };
 
 void
 driver_init(struct driver *d)
 {
 	*d = (struct driver){ .now_ms = 1000 };
-	d->conf = (struct session_conf){ .hostname = "mx.test", .message_size = 1 << 20, .header_size = 65536, .content_max = SESSION_CONTENT_MAX,
-		.recipients = 1000, .bounce_recipients = 100, .errors = 20, .junk_commands = 100, .min_data_rate = 500,
-		.hop_limit = 100, .command_ms = 300000, .line_ms = 60000, .data_ms = 180000, .rcpt_check_ms = 10000,
-		.commit_ms = 60000 };
-	d->client = (struct session_client){ .addr = "192.0.2.1", .sid = "0000000000001", .may_relay = true };
+	d->conf = (struct session_conf){ .hostname = "mx.test",
+					 .message_size = 1 << 20,
+					 .header_size = 65536,
+					 .content_max = SESSION_CONTENT_MAX,
+					 .recipients = 1000,
+					 .bounce_recipients = 100,
+					 .errors = 20,
+					 .junk_commands = 100,
+					 .min_data_rate = 500,
+					 .hop_limit = 100,
+					 .command_ms = 300000,
+					 .line_ms = 60000,
+					 .data_ms = 180000,
+					 .rcpt_check_ms = 10000,
+					 .commit_ms = 60000 };
+	d->client = (struct session_client){ .addr = "192.0.2.1",
+					     .sid = "0000000000001",
+					     .may_relay = true };
 	buf_init(&d->in, DRIVER_MAX);
 	buf_init(&d->replies, DRIVER_MAX);
 	buf_init(&d->rejects, DRIVER_MAX);
@@ -170,12 +185,13 @@ keep_message(struct driver *d)
 	struct arena a;
 
 	arena_init(&a, 1024);
-	if (envelope_decode(m->envelope, &a, &e) < 0 || e.rcpt_count != m->rcpt_count || !span_eq(e.sender, m->sender) ||
-	    content.n != m->content_len)
+	if (envelope_decode(m->envelope, &a, &e) < 0 || e.rcpt_count != m->rcpt_count ||
+	    !span_eq(e.sender, m->sender) || content.n != m->content_len)
 		abort();
-	buf_printf(&d->mail, "from=%.*s proto=%s%s%s%s%s%s%s", SPAN_ARG(e.sender), m->protocol, e.is_smtputf8 ? " utf8" : "",
-	    e.body == ENV_BODY_8BITMIME ? " 8bit" : "", e.ret == ENV_RET_FULL ? " full" : "", e.ret == ENV_RET_HDRS ? " hdrs" : "",
-	    m->is_streamed ? " streamed" : "", m->content_flags != 0 ? " flags" : "");
+	buf_printf(&d->mail, "from=%.*s proto=%s%s%s%s%s%s%s", SPAN_ARG(e.sender), m->protocol,
+		   e.is_smtputf8 ? " utf8" : "", e.body == ENV_BODY_8BITMIME ? " 8bit" : "",
+		   e.ret == ENV_RET_FULL ? " full" : "", e.ret == ENV_RET_HDRS ? " hdrs" : "",
+		   m->is_streamed ? " streamed" : "", m->content_flags != 0 ? " flags" : "");
 	if (e.envid.n > 0)
 		buf_printf(&d->mail, " envid=%.*s", SPAN_ARG(e.envid));
 	for (uint32_t i = 0; i < e.rcpt_count; i++) {

@@ -12,19 +12,20 @@ struct driver {
 	struct session_conf conf;
 	struct session_client client;
 	uint64_t now_ms;
-	struct buf in;          /* not taken yet */
-	struct buf replies;     /* all that was sent */
-	struct buf rejects;     /* "STAGE reply\n" */
-	struct buf streamed;    /* content of the message under way */
-	struct buf mail;        /* of all stored messages: "from=.. rcpts=.. proto=.. [flags]\n" and content */
-	struct buf trace;       /* of the last one */
-	uint64_t qid;           /* last one given out */
+	struct buf in;	     /* not taken yet */
+	struct buf replies;  /* all that was sent */
+	struct buf rejects;  /* "STAGE reply\n" */
+	struct buf streamed; /* content of the message under way */
+	struct buf
+		mail; /* of all stored messages: "from=.. rcpts=.. proto=.. [flags]\n" and content */
+	struct buf trace; /* of the last one */
+	uint64_t qid;	  /* last one given out */
 	unsigned stored, received, dropped;
 	/* What it answers. */
-	bool is_async;          /* verdicts and commits come after the call */
-	bool holds_answers;     /* no answer comes until driver_answer() */
+	bool is_async;	    /* verdicts and commits come after the call */
+	bool holds_answers; /* no answer comes until driver_answer() */
 	int may_mail, commit, stream_fail;
-	unsigned room_every;    /* every n-th stream call asks to wait; 0: none */
+	unsigned room_every; /* every n-th stream call asks to wait; 0: none */
 	/* What is open. */
 	bool rcpt_is_open, commit_is_open, room_is_open;
 	char rcpt[512];

@@ -26,8 +26,12 @@ START_TEST(limit_of_recipients)
 	driver_init(&d);
 	d.conf.recipients = 3;
 	driver_start(&d);
-	driver_feed(&d, SPAN(ENVELOPE "RCPT TO:<e@f>\r\nRCPT TO:<g@h>\r\nRCPT TO:<i@j>\r\nDATA\r\n.\r\n"), 0);
-	ck_assert_str_eq(summary(buf_span(&d.replies)), ENVELOPE_R ", 250 2.1.5, 250 2.1.5, 452 4.5.3, 354, 250 2.0.0");
+	driver_feed(&d,
+		    SPAN(ENVELOPE
+			 "RCPT TO:<e@f>\r\nRCPT TO:<g@h>\r\nRCPT TO:<i@j>\r\nDATA\r\n.\r\n"),
+		    0);
+	ck_assert_str_eq(summary(buf_span(&d.replies)),
+			 ENVELOPE_R ", 250 2.1.5, 250 2.1.5, 452 4.5.3, 354, 250 2.0.0");
 	UNIT_EQ(buf_span(&d.mail), "from=a@b proto=ESMTP to=c@d to=e@f to=g@h\n");
 	driver_clear(&d);
 }
@@ -45,7 +49,8 @@ START_TEST(limit_of_bounce_recipients_is_for_strangers)
 		driver_feed(&d, SPAN(HI), 0);
 		driver_feed(&d, SPAN("MAIL FROM:<>\r\nRCPT TO:<a@b>\r\nRCPT TO:<c@d>\r\n"), 0);
 		ck_assert_str_eq(summary(buf_span(&d.replies)),
-				 trusted ? "220, 250, 250 2.1.0, 250 2.1.5, 250 2.1.5" : "220, 250, 250 2.1.0, 250 2.1.5, 452 4.5.3");
+				 trusted ? "220, 250, 250 2.1.0, 250 2.1.5, 250 2.1.5"
+					 : "220, 250, 250 2.1.0, 250 2.1.5, 452 4.5.3");
 		driver_clear(&d);
 	}
 }
@@ -74,7 +79,8 @@ START_TEST(limit_of_errors)
 	driver_start(&d);
 	/* A message in between clears the account. */
 	driver_feed(&d, SPAN("A\r\nB\r\n" ENVELOPE "DATA\r\n.\r\nA\r\nB\r\nC\r\nNOOP\r\n"), 0);
-	ck_assert(span_ends(span_of(summary(buf_span(&d.replies))), SPAN("250 2.0.0, 500 5.5.2, 500 5.5.2, 500 5.5.2, 421 4.7.0")));
+	ck_assert(span_ends(span_of(summary(buf_span(&d.replies))),
+			    SPAN("250 2.0.0, 500 5.5.2, 500 5.5.2, 500 5.5.2, 421 4.7.0")));
 	ck_assert_int_eq(d.s.phase, PHASE_CLOSED);
 	driver_clear(&d);
 }
@@ -203,8 +209,10 @@ START_TEST(size_limit_is_kept_and_told_at_the_end)
 		driver_feed(&d, chunked ? SPAN_NONE : SPAN(".\r\n"), 0);
 		driver_feed(&d, SPAN("NOOP\r\n"), 0);
 		ck_assert_str_eq(summary(buf_span(&d.replies)),
-				 chunked ? ENVELOPE_R ", 250 2.0.0, 250 2.1.0, 250 2.1.5, 552 5.3.4, 250 2.0.0" :
-					   ENVELOPE_R ", 354, 250 2.0.0, 250 2.1.0, 250 2.1.5, 354, 552 5.3.4, 250 2.0.0");
+				 chunked ? ENVELOPE_R
+					 ", 250 2.0.0, 250 2.1.0, 250 2.1.5, 552 5.3.4, 250 2.0.0"
+					 : ENVELOPE_R ", 354, 250 2.0.0, 250 2.1.0, 250 2.1.5, "
+						      "354, 552 5.3.4, 250 2.0.0");
 		ck_assert_uint_eq(d.stored, 1);
 		/* The second one was streamed before it was too long. */
 		ck_assert_uint_eq(d.dropped, 1);
@@ -241,7 +249,8 @@ START_TEST(chunk_that_fails_ends_the_transaction)
 	driver_feed(&d, SPAN(ENVELOPE "BDAT 1020\r\n"), 0);
 	feed_content(&d, 10);
 	driver_feed(&d, SPAN("BDAT 6 LAST\r\nQUIT\r\nDATA\r\n"), 0);
-	ck_assert_str_eq(summary(buf_span(&d.replies)), ENVELOPE_R ", 552 5.3.4, 503 5.5.1, 503 5.5.1");
+	ck_assert_str_eq(summary(buf_span(&d.replies)),
+			 ENVELOPE_R ", 552 5.3.4, 503 5.5.1, 503 5.5.1");
 	driver_clear(&d);
 }
 END_TEST
@@ -257,7 +266,8 @@ START_TEST(loop_is_found_by_counting)
 		feed_repeated(&d, "Received: x\r\n", hops);
 		driver_feed(&d, SPAN("\r\nReceived: body\r\n.\r\n"), 0);
 		ck_assert_str_eq(summary(buf_span(&d.replies)),
-				 hops == 100 ? ENVELOPE_R ", 354, 250 2.0.0" : ENVELOPE_R ", 354, 554 5.4.6");
+				 hops == 100 ? ENVELOPE_R ", 354, 250 2.0.0"
+					     : ENVELOPE_R ", 354, 554 5.4.6");
 		driver_clear(&d);
 	}
 }
@@ -276,8 +286,9 @@ START_TEST(header_limit_has_two_sides)
 		driver_feed(&d, more ? SPAN("X") : SPAN_NONE, 0);
 		feed_repeated(&d, "X: yz\r\n", 200);
 		driver_feed(&d, SPAN("\r\nbody\r\n.\r\n"), 0);
-		ck_assert_str_eq(summary(buf_span(&d.replies)),
-				 more ? ENVELOPE_R ", 354, 552 5.3.4" : ENVELOPE_R ", 354, 250 2.0.0");
+		ck_assert_str_eq(summary(buf_span(&d.replies)), more ? ENVELOPE_R ", 354, 552 5.3.4"
+								     : ENVELOPE_R
+									", 354, 250 2.0.0");
 		driver_clear(&d);
 	}
 }
@@ -299,7 +310,8 @@ END_TEST
 
 START_TEST(strangers_wait_where_they_must)
 {
-	static const char *const early[] = { "EHLO c\r\nMAIL FROM:<a@b>\r\n", "HELO c\r\nNOOP\r\n", "DATA\r\nx\r\n" };
+	static const char *const early[] = { "EHLO c\r\nMAIL FROM:<a@b>\r\n", "HELO c\r\nNOOP\r\n",
+					     "DATA\r\nx\r\n" };
 
 	for (size_t i = 0; i < UNIT_COUNT(early); i++) {
 		struct driver d;
@@ -326,7 +338,8 @@ START_TEST(submission_wants_authentication)
 		driver_start(&d);
 		driver_feed(&d, SPAN(HI), 0);
 		driver_feed(&d, SPAN("MAIL FROM:<a@b>\r\n"), 0);
-		ck_assert_str_eq(summary(buf_span(&d.replies)), trusted ? "220, 250, 250 2.1.0" : "220, 250, 530 5.7.0");
+		ck_assert_str_eq(summary(buf_span(&d.replies)),
+				 trusted ? "220, 250, 250 2.1.0" : "220, 250, 530 5.7.0");
 		driver_clear(&d);
 	}
 }
@@ -359,7 +372,7 @@ END_TEST
 
 static const struct {
 	const char *name, *in;
-	uint64_t quiet_ms;      /* nothing happens so long */
+	uint64_t quiet_ms; /* nothing happens so long */
 	const char *replies;
 } slow[] = {
 	{ "no command", "", 300000, "220, 421 4.4.2" },
@@ -369,7 +382,8 @@ static const struct {
 	{ "no content", ENVELOPE "DATA\r\n", 180000, ENVELOPE_R ", 354, 421 4.4.2" },
 	{ "half a message", ENVELOPE "DATA\r\nabc\r\n", 180000, ENVELOPE_R ", 354, 421 4.4.2" },
 	{ "half a chunk", ENVELOPE "BDAT 100\r\nabc\r\n", 180000, ENVELOPE_R ", 421 4.4.2" },
-	{ "no further chunk", ENVELOPE "BDAT 2\r\nab", 300000, ENVELOPE_R ", 250 2.0.0, 421 4.4.2" },
+	{ "no further chunk", ENVELOPE "BDAT 2\r\nab", 300000,
+	  ENVELOPE_R ", 250 2.0.0, 421 4.4.2" },
 };
 
 START_TEST(silence_ends_the_session)
@@ -403,8 +417,12 @@ START_TEST(drops_of_a_command_have_one_deadline)
 	/* The same for one that is too long and thrown away as it comes. */
 	run(&d, "", 0, false);
 	for (i = 0; i < 20000 && d.s.phase != PHASE_CLOSED; i++) {
-		driver_feed(&d, SPAN("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-				     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"), 0);
+		driver_feed(&d,
+			    SPAN("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+				 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+				 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+				 "xxxxxxxxxxxxxxxxxxxxxxxxxxx"),
+			    0);
 		driver_wait(&d, 1000);
 	}
 	ck_assert_uint_eq(i, 60);
@@ -421,7 +439,10 @@ START_TEST(drops_of_a_message_are_too_slow)
 	/* 100 bytes a second, 500 are wanted: each second is worth a fifth of itself. */
 	for (i = 0; i < 1000 && d.s.phase != PHASE_CLOSED; i++) {
 		driver_wait(&d, 1000);
-		driver_feed(&d, SPAN("yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n"), 0);
+		driver_feed(&d,
+			    SPAN("yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
+				 "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n"),
+			    0);
 	}
 	ck_assert_uint_ge(i, 215);
 	ck_assert_uint_le(i, 235);

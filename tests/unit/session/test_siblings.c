@@ -40,7 +40,8 @@ START_TEST(nothing_overtakes_a_message_that_waits)
 	ck_assert_str_eq(summary(buf_span(&d.replies)), ENVELOPE_R ", 354");
 	driver_answer(&d);
 	driver_feed(&d, SPAN("NOOP\r\n"), 0);
-	ck_assert_str_eq(summary(buf_span(&d.replies)), ENVELOPE_R ", 354, 250 2.0.0, 250 2.1.0, 250 2.0.0, 250 2.0.0");
+	ck_assert_str_eq(summary(buf_span(&d.replies)),
+			 ENVELOPE_R ", 354, 250 2.0.0, 250 2.1.0, 250 2.0.0, 250 2.0.0");
 	driver_clear(&d);
 }
 END_TEST
@@ -112,7 +113,9 @@ big_message(size_t lines)
 	size_t n = 0;
 
 	for (size_t i = 0; i < lines; i++)
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "line %zu of a message that is too long to be kept whole\r\n", i);
+		n += (size_t)snprintf(text + n, sizeof(text) - n,
+				      "line %zu of a message that is too long to be kept whole\r\n",
+				      i);
 	return span_make(text, n);
 }
 
@@ -142,9 +145,11 @@ START_TEST(long_message_is_streamed_whole)
 			driver_feed(&d, text, steps[i / 2 % 4]);
 		}
 		driver_feed(&d, SPAN("NOOP\r\n"), 0);
-		ck_assert(span_ends(span_of(summary(buf_span(&d.replies))), SPAN("250 2.0.0, 250 2.0.0")));
+		ck_assert(span_ends(span_of(summary(buf_span(&d.replies))),
+				    SPAN("250 2.0.0, 250 2.0.0")));
 		ck_assert_uint_eq(d.stored, 1);
-		snprintf(head, sizeof(head), "from=a@b proto=ESMTP%s to=c@d\n", is_streamed ? " streamed" : "");
+		snprintf(head, sizeof(head), "from=a@b proto=ESMTP%s to=c@d\n",
+			 is_streamed ? " streamed" : "");
 		ck_assert(span_starts(buf_span(&d.mail), span_of(head)));
 		unit_eq(span_sub(buf_span(&d.mail), strlen(head), d.mail.n), text);
 		ck_assert_uint_eq(d.dropped, 0);
@@ -156,7 +161,8 @@ END_TEST
 /* Text and dot in one read: the piece that makes it too long to be kept is also its last. */
 START_TEST(message_just_too_long_to_be_kept_is_streamed)
 {
-	static const size_t sizes[] = { 65534, 65535, 65536, 65537, 65538, 70000, 81919, 81920, 81921, 98304 };
+	static const size_t sizes[] = { 65534, 65535, 65536, 65537, 65538,
+					70000, 81919, 81920, 81921, 98304 };
 
 	for (size_t i = 0; i < 4 * UNIT_COUNT(sizes); i++) {
 		struct span text = span_sub(big_message(2200), 0, sizes[i / 4] - 2);
@@ -178,7 +184,8 @@ START_TEST(message_just_too_long_to_be_kept_is_streamed)
 		buf_puts(&in, i % 2 == 0 ? "\r\n.\r\n" : "\r\n");
 		driver_feed(&d, buf_span(&in), 0);
 		ck_assert_uint_eq(d.stored, 1);
-		snprintf(head, sizeof(head), "from=a@b proto=ESMTP%s to=c@d\n", sizes[i / 4] > SESSION_CONTENT_MAX ? " streamed" : "");
+		snprintf(head, sizeof(head), "from=a@b proto=ESMTP%s to=c@d\n",
+			 sizes[i / 4] > SESSION_CONTENT_MAX ? " streamed" : "");
 		ck_assert(span_starts(buf_span(&d.mail), span_of(head)));
 		unit_eq(span_sub(buf_span(&d.mail), strlen(head), text.n), text);
 		ck_assert_uint_eq(d.mail.n, strlen(head) + sizes[i / 4]);
@@ -204,7 +211,8 @@ START_TEST(stream_that_is_lost_is_told_at_the_end)
 			session_commit_done(&d.s, E_PEERGONE, d.now_ms);
 		d.room_is_open = d.holds_answers = false;
 		driver_feed(&d, SPAN("QUIT\r\n.\r\nNOOP\r\n"), 0);
-		ck_assert_str_eq(summary(buf_span(&d.replies)), ENVELOPE_R ", 354, 451 4.3.0, 250 2.0.0");
+		ck_assert_str_eq(summary(buf_span(&d.replies)),
+				 ENVELOPE_R ", 354, 451 4.3.0, 250 2.0.0");
 		ck_assert_uint_eq(d.stored, 0);
 		driver_clear(&d);
 	}

@@ -87,8 +87,9 @@ START_TEST(mailbox)
 	struct smtp_addr a;
 	int r = addr_parse_mailbox(span_of(mailboxes[_i].in), &a);
 
-	ck_assert_msg(r == mailboxes[_i].r, "\"%s\": got %s, want %s", mailboxes[_i].in, r == 0 ? "0" : err_info(r)->name,
-	    mailboxes[_i].r == 0 ? "0" : err_info(mailboxes[_i].r)->name);
+	ck_assert_msg(r == mailboxes[_i].r, "\"%s\": got %s, want %s", mailboxes[_i].in,
+		      r == 0 ? "0" : err_info(r)->name,
+		      mailboxes[_i].r == 0 ? "0" : err_info(mailboxes[_i].r)->name);
 	if (r == 0) {
 		UNIT_EQ(a.local, mailboxes[_i].local);
 		UNIT_EQ(a.domain, mailboxes[_i].domain);
@@ -197,7 +198,8 @@ json_text(const char *line, const char *key, char *out, size_t cap)
 		if (code >= 0x800)
 			out[n++] = (char)(0xe0 | code >> 12);
 		if (code >= 0x80)
-			out[n++] = (char)(code >= 0x800 ? 0x80 | (code >> 6 & 0x3f) : 0xc0 | code >> 6);
+			out[n++] = (char)(code >= 0x800 ? 0x80 | (code >> 6 & 0x3f)
+							: 0xc0 | code >> 6);
 		out[n++] = (char)(code >= 0x80 ? 0x80 | (code & 0x3f) : code);
 	}
 	return n;
@@ -223,7 +225,8 @@ START_TEST(isemail)
 
 		category[json_text(line, "\"category\": \"", category, sizeof(category))] = '\0';
 		rows++;
-		if (strcmp(category, "ISEMAIL_VALID_CATEGORY") == 0 || strcmp(category, "ISEMAIL_DNSWARN") == 0 ||
+		if (strcmp(category, "ISEMAIL_VALID_CATEGORY") == 0 ||
+		    strcmp(category, "ISEMAIL_DNSWARN") == 0 ||
 		    strcmp(category, "ISEMAIL_RFC5321") == 0)
 			ck_assert_msg(is_valid, "refused: %s", line);
 		else if (strcmp(category, "ISEMAIL_ERR") == 0)

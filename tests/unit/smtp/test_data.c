@@ -40,7 +40,7 @@ static const struct {
 	struct span in;
 	const char *out;
 	bool is_end, has_bare;
-	size_t rest;            /* bytes after the end */
+	size_t rest; /* bytes after the end */
 } cases[] = {
 	{ SPAN(".\r\n"), "", true, false, 0 },
 	{ SPAN("a\r\n.\r\n"), "a\r\n", true, false, 0 },
@@ -158,7 +158,8 @@ reference(struct span in, struct buf *out, bool *is_end, bool *has_bare)
 
 		if (is_start && c == '.') {
 			bool is_crlf = i + 2 < in.n && in.p[i + 1] == '\r' && in.p[i + 2] == '\n';
-			bool is_newline = i + 1 < in.n && (in.p[i + 1] == '\r' || in.p[i + 1] == '\n');
+			bool is_newline = i + 1 < in.n &&
+					  (in.p[i + 1] == '\r' || in.p[i + 1] == '\n');
 
 			if (is_after_crlf && is_crlf) {
 				*is_end = true;

@@ -7,7 +7,9 @@
 /* this program */
 #include "tests/unit/unit.h"
 
-#define X100 "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+#define X100                                                                                       \
+	"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567" \
+	"890123456789"
 
 static const struct {
 	const char *in;
@@ -22,7 +24,8 @@ static const struct {
 	{ "   ", 0, 0, SMTP_BODY_7BIT, false, SMTP_RET_NONE, "" },
 	{ " SIZE=1000", 0, 1000, SMTP_BODY_7BIT, false, SMTP_RET_NONE, "" },
 	{ "size=0 body=8bitmime", 0, 0, SMTP_BODY_8BITMIME, false, SMTP_RET_NONE, "" },
-	{ "BODY=7BIT SMTPUTF8 RET=HDRS ENVID=a+2Bb", 0, 0, SMTP_BODY_7BIT, true, SMTP_RET_HDRS, "a+2Bb" },
+	{ "BODY=7BIT SMTPUTF8 RET=HDRS ENVID=a+2Bb", 0, 0, SMTP_BODY_7BIT, true, SMTP_RET_HDRS,
+	  "a+2Bb" },
 	{ "RET=full ENVID=" X100, 0, 0, SMTP_BODY_7BIT, false, SMTP_RET_FULL, X100 },
 	{ "AUTH=<> SIZE=1", 0, 1, SMTP_BODY_7BIT, false, SMTP_RET_NONE, "" },
 	{ "AUTH=a@b", 0, 0, SMTP_BODY_7BIT, false, SMTP_RET_NONE, "" },
@@ -55,7 +58,8 @@ START_TEST(mail)
 {
 	struct mail_params m;
 
-	ck_assert_msg(param_parse_mail(span_of(mails[_i].in), &m) == mails[_i].r, "\"%s\"", mails[_i].in);
+	ck_assert_msg(param_parse_mail(span_of(mails[_i].in), &m) == mails[_i].r, "\"%s\"",
+		      mails[_i].in);
 	if (mails[_i].r < 0)
 		return;
 	ck_assert_uint_eq(m.size_bytes, mails[_i].size);
@@ -74,7 +78,8 @@ static const struct {
 } rcpts[] = {
 	{ "", 0, 0, "" },
 	{ "NOTIFY=NEVER", 0, SMTP_NOTIFY_NEVER, "" },
-	{ "notify=success,Failure ORCPT=rfc822;a+40b", 0, SMTP_NOTIFY_SUCCESS | SMTP_NOTIFY_FAILURE, "rfc822;a+40b" },
+	{ "notify=success,Failure ORCPT=rfc822;a+40b", 0, SMTP_NOTIFY_SUCCESS | SMTP_NOTIFY_FAILURE,
+	  "rfc822;a+40b" },
 	{ "NOTIFY=DELAY", 0, SMTP_NOTIFY_DELAY, "" },
 	{ "ORCPT=utf-8;\\x{FC}x@b", 0, 0, "utf-8;\\x{FC}x@b" },
 	{ "ORCPT=utf-8;\303\274x@b", 0, 0, "utf-8;\303\274x@b" },
@@ -102,7 +107,8 @@ START_TEST(rcpt)
 {
 	struct rcpt_params p;
 
-	ck_assert_msg(param_parse_rcpt(span_of(rcpts[_i].in), &p) == rcpts[_i].r, "\"%s\"", rcpts[_i].in);
+	ck_assert_msg(param_parse_rcpt(span_of(rcpts[_i].in), &p) == rcpts[_i].r, "\"%s\"",
+		      rcpts[_i].in);
 	if (rcpts[_i].r < 0)
 		return;
 	ck_assert_uint_eq(p.notify, rcpts[_i].notify);

@@ -27,7 +27,8 @@ static const struct {
 	{ "250-a\r\n250-b\r\n250 c\r\n", 1, 250, "a\nb\nc", "2.0.0", "a b c" },
 	{ "250-a\n250-b\r\n250\n", 1, 250, "a\nb\n", "2.0.0", "a b" },
 	{ "250-\r\n250-\r\n250 x\r\n", 1, 250, "\n\nx", "2.0.0", "x" },
-	{ "550-5.1.1 no\r\n550 5.1.1 such user\r\n", 1, 550, "5.1.1 no\n5.1.1 such user", "5.1.1", "no such user" },
+	{ "550-5.1.1 no\r\n550 5.1.1 such user\r\n", 1, 550, "5.1.1 no\n5.1.1 such user", "5.1.1",
+	  "no such user" },
 	{ "550-5.1.1 no\r\n554 5.7.1 way\r\n", 1, 554, "5.1.1 no\n5.7.1 way", "5.1.1", "no way" },
 	/* Codes of different classes. */
 	{ "250-ok\r\n550 no\r\n", E_PROTOCOL, 0, NULL, NULL, NULL },
@@ -41,12 +42,21 @@ static const struct {
 	{ "354 3.0.0 go\r\n", 1, 354, "3.0.0 go", "", "3.0.0 go" },
 	{ "250 2.\r\n", 1, 250, "2.", "2.0.0", "2." },
 	/* Bytes that no log or report may see. */
-	{ "550 a\tb\x01" "c\x7f" "d\r\n", 1, 550, "a\tb\x01" "c\x7f" "d", "5.0.0", "a b c d" },
+	{ "550 a\tb\x01"
+	  "c\x7f"
+	  "d\r\n",
+	  1, 550,
+	  "a\tb\x01"
+	  "c\x7f"
+	  "d",
+	  "5.0.0", "a b c d" },
 	{ "550 a\rb\r\n", 1, 550, "a b", "5.0.0", "a b" },
 	{ "550 a\r\r\n", 1, 550, "a ", "5.0.0", "a" },
-	{ "550 gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\x8e\r\n", 1, 550, "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\x8e", "5.0.0",
-	    "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\x8e" },
-	{ "550 \xfc \xc0\x80 \xed\xa0\x80 \xc3\r\n", 1, 550, "\xfc \xc0\x80 \xed\xa0\x80 \xc3", "5.0.0", "? ?? ??? ?" },
+	{ "550 gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\x8e\r\n", 1, 550,
+	  "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\x8e", "5.0.0",
+	  "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x90\x8e" },
+	{ "550 \xfc \xc0\x80 \xed\xa0\x80 \xc3\r\n", 1, 550, "\xfc \xc0\x80 \xed\xa0\x80 \xc3",
+	  "5.0.0", "? ?? ??? ?" },
 	/* No reply at all. */
 	{ "\r\n", E_PROTOCOL, 0, NULL, NULL, NULL },
 	{ "25\r\n", E_PROTOCOL, 0, NULL, NULL, NULL },
@@ -179,7 +189,9 @@ END_TEST
 
 static const struct {
 	const char *piece; /* sent for ever */
-} endless_cases[] = { { "250-x\r\n" }, { "250-\n" }, { "250-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" } };
+} endless_cases[] = { { "250-x\r\n" },
+		      { "250-\n" },
+		      { "250-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" } };
 
 START_TEST(endless)
 {

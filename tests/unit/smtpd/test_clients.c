@@ -61,7 +61,8 @@ END_TEST
 START_TEST(counts_of_a_dead_worker_are_void)
 {
 	int fd = make_table();
-	struct clients *a = clients_open(dup(fd), 10, 1000), *b = clients_open(dup(fd), 11, 1000), *c;
+	struct clients *a = clients_open(dup(fd), 10, 1000), *b = clients_open(dup(fd), 11, 1000),
+		       *c;
 	uint64_t key = key_of(a, 192, 0, 2, 1);
 
 	clients_connect(a, key, 1000);
@@ -145,7 +146,8 @@ START_TEST(prefix)
 	struct clients *c = clients_open(-1, 1, 0);
 
 	ck_assert_int_eq(clients_key(c, prefixes[_i].family, prefixes[_i].a, prefixes[_i].bits) ==
-				 clients_key(c, prefixes[_i].family, prefixes[_i].b, prefixes[_i].bits),
+				 clients_key(c, prefixes[_i].family, prefixes[_i].b,
+					     prefixes[_i].bits),
 			 prefixes[_i].is_same);
 	clients_close(&c);
 }
@@ -193,7 +195,11 @@ START_TEST(who_is_connected_is_not_forgotten)
 	ck_assert_uint_eq(clients_connect(c, key, 70000), 2);
 	/* More connected clients than there is room: the rest is let through uncounted. */
 	for (unsigned i = 0; i < 60000; i++)
-		ck_assert_uint_ge(clients_connect(c, key_of(c, 11, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i), 80000), 1);
+		ck_assert_uint_ge(clients_connect(c,
+						  key_of(c, 11, (uint8_t)(i >> 16),
+							 (uint8_t)(i >> 8), (uint8_t)i),
+						  80000),
+				  1);
 	clients_close(&c);
 }
 END_TEST

@@ -35,7 +35,8 @@ static const struct {
 
 START_TEST(name)
 {
-	ck_assert_int_eq(counts_of_reject(rejects[_i].stage, span_of(rejects[_i].reply)), rejects[_i].which);
+	ck_assert_int_eq(counts_of_reject(rejects[_i].stage, span_of(rejects[_i].reply)),
+			 rejects[_i].which);
 }
 END_TEST
 

@@ -29,7 +29,8 @@ START_TEST(relay_from_is_trusted)
 	ck_assert_int_eq(policy_connect(&p, &local6, 0), 0);
 	ck_assert_int_eq(policy_connect(&p, &stranger, 0), 0);
 	ck_assert_int_eq(policy_connect(&p, &none, 0), 0);
-	ck_assert(local.is_trusted && local6.is_trusted && !stranger.is_trusted && !none.is_trusted);
+	ck_assert(local.is_trusted && local6.is_trusted && !stranger.is_trusted &&
+		  !none.is_trusted);
 	policy_clear(&p);
 	clients_close(&table);
 	conf_free(&conf);
@@ -107,7 +108,8 @@ static const struct {
 
 START_TEST(memory_says_how_many)
 {
-	ck_assert_uint_eq(policy_connections_for(memories[_i].memory_bytes), memories[_i].connections);
+	ck_assert_uint_eq(policy_connections_for(memories[_i].memory_bytes),
+			  memories[_i].connections);
 }
 END_TEST
 

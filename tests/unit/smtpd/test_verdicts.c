@@ -57,8 +57,13 @@ ask(struct verdicts *v, struct question *q, const char *address, uint64_t now_ms
 static void
 tell(struct verdicts *v, uint64_t number, uint16_t reply, uint32_t ttl_ms, uint64_t epoch)
 {
-	verdicts_answer(v, &(struct msg_rcpt_verdict){ .txn = number, .reply = reply, .ttl_ms = ttl_ms, .epoch = epoch,
-		.text = SPAN("text") }, 1000);
+	verdicts_answer(v,
+			&(struct msg_rcpt_verdict){ .txn = number,
+						    .reply = reply,
+						    .ttl_ms = ttl_ms,
+						    .epoch = epoch,
+						    .text = SPAN("text") },
+			1000);
 }
 
 START_TEST(cache_is_bounded_and_oldest_goes)

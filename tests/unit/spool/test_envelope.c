@@ -37,8 +37,11 @@ START_TEST(round_trip)
 {
 	struct env_rcpt rcpts[] = {
 		{ .index = 0, .addr = SPAN("a@b"), .notify = ENV_NOTIFY_NEVER },
-		{ .index = 7, .addr = SPAN("\"x y\"@c"), .notify = ENV_NOTIFY_SUCCESS | ENV_NOTIFY_DELAY,
-		    .orcpt = SPAN("rfc822;x"), .orig = SPAN("o@p") },
+		{ .index = 7,
+		  .addr = SPAN("\"x y\"@c"),
+		  .notify = ENV_NOTIFY_SUCCESS | ENV_NOTIFY_DELAY,
+		  .orcpt = SPAN("rfc822;x"),
+		  .orig = SPAN("o@p") },
 	};
 	struct envelope e;
 
@@ -105,7 +108,9 @@ END_TEST
 
 START_TEST(find_one_recipient)
 {
-	struct env_rcpt rcpts[] = { { .index = 0, .addr = SPAN("a@b") }, { .index = 1, .addr = SPAN("c@d") } }, one;
+	struct env_rcpt rcpts[] = { { .index = 0, .addr = SPAN("a@b") },
+				    { .index = 1, .addr = SPAN("c@d") } },
+			one;
 	struct envelope e;
 
 	setup();
@@ -156,10 +161,10 @@ static const struct {
 	{ ENV_UID, SPAN("abc") },
 	{ ENV_UID, SPAN("abcde") },
 	{ ENV_RCPT, SPAN("") },
-	{ ENV_RCPT, SPAN("\0\0\0\0\0\x01\0\0\0\0\0") },         /* address too short */
-	{ ENV_RCPT, SPAN("\0\0\0\0\0\0\0\0\0\0\0") },           /* empty address */
-	{ ENV_RCPT, SPAN("\0\0\0\0\x10\x01\0\0\0\0\0a") },      /* notify out of range */
-	{ ENV_RCPT, SPAN("\0\0\0\0\0\x01\0\0\0\0\0ab") },       /* trailing byte */
+	{ ENV_RCPT, SPAN("\0\0\0\0\0\x01\0\0\0\0\0") },	   /* address too short */
+	{ ENV_RCPT, SPAN("\0\0\0\0\0\0\0\0\0\0\0") },	   /* empty address */
+	{ ENV_RCPT, SPAN("\0\0\0\0\x10\x01\0\0\0\0\0a") }, /* notify out of range */
+	{ ENV_RCPT, SPAN("\0\0\0\0\0\x01\0\0\0\0\0ab") },  /* trailing byte */
 	{ ENV_RCPT, SPAN("\0\0\0\0\0\x01\0\0\0\0\0\n") },
 };
 

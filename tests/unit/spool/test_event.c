@@ -13,8 +13,17 @@
 #include "tests/unit/unit.h"
 
 static const struct event sample = {
-	.kind = EVENT_DEFERRED, .at_ms = 1700000000123, .number = 77, .attempt = 3, .qid = 0x123456789abcdef, .index_plus_1 = 5,
-	.reply = 450, .delay_ms = 9, .from = { "a@b.example", 11 }, .to = { "c@d.example", 11 }, .esc = { "4.2.1", 5 },
+	.kind = EVENT_DEFERRED,
+	.at_ms = 1700000000123,
+	.number = 77,
+	.attempt = 3,
+	.qid = 0x123456789abcdef,
+	.index_plus_1 = 5,
+	.reply = 450,
+	.delay_ms = 9,
+	.from = { "a@b.example", 11 },
+	.to = { "c@d.example", 11 },
+	.esc = { "4.2.1", 5 },
 	.text = { "later\r\n\0x", 9 },
 };
 
@@ -74,8 +83,19 @@ START_TEST(long_texts_are_cut_and_the_record_stays_readable)
 {
 	char text[5000];
 	struct span s = { text, sizeof(text) };
-	struct event e, ev = { .kind = EVENT_BOUNCED, .at_ms = 1, .number = 2, .from = s, .to = s, .orig = s, .relay = s,
-			       .transport = s, .esc = s, .text = s, .tls = s, .sid = s, .client = s };
+	struct event e, ev = { .kind = EVENT_BOUNCED,
+			       .at_ms = 1,
+			       .number = 2,
+			       .from = s,
+			       .to = s,
+			       .orig = s,
+			       .relay = s,
+			       .transport = s,
+			       .esc = s,
+			       .text = s,
+			       .tls = s,
+			       .sid = s,
+			       .client = s };
 	struct buf b;
 	uint64_t serial;
 	size_t need;
@@ -158,7 +178,8 @@ END_TEST
 /* A file that this version wrote: every later one must read it. */
 START_TEST(version_1_stays_readable)
 {
-	static const enum event_kind kinds[] = { EVENT_RECEIVED, EVENT_DEFERRED, EVENT_DELIVERED, EVENT_BOUNCED, EVENT_RECEIVED };
+	static const enum event_kind kinds[] = { EVENT_RECEIVED, EVENT_DEFERRED, EVENT_DELIVERED,
+						 EVENT_BOUNCED, EVENT_RECEIVED };
 	int fd = open("tests/golden/events-v1", O_RDONLY | O_CLOEXEC), r;
 	struct event_header h;
 	uint64_t serial = 0;

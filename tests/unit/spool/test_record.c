@@ -81,7 +81,8 @@ walk(struct span segment, size_t step)
 	buf_init(&out, 4096);
 	record_walk_init(&w, SALT, segment.n);
 	for (;;) {
-		struct span window = span_sub(segment, w.offset, end > w.offset ? end - w.offset : 0);
+		struct span window = span_sub(segment, w.offset,
+					      end > w.offset ? end - w.offset : 0);
 		enum record_step s = record_walk_next(&w, window, w.offset, &r, parts, &need);
 
 		if (s == RECORD_NONE)
@@ -161,10 +162,10 @@ static const struct {
 	size_t n;
 	int want;
 } limit_cases[] = {
-	{ 4, 2, 2, E_CONFIG },                          /* version */
+	{ 4, 2, 2, E_CONFIG }, /* version */
 	{ 6, ORIGIN_COUNT, 2, E_CORRUPT },
-	{ 8, 4, 4, E_CORRUPT },                         /* flags */
-	{ 32, 0, 8, E_CORRUPT },                        /* number */
+	{ 8, 4, 4, E_CORRUPT },	 /* flags */
+	{ 32, 0, 8, E_CORRUPT }, /* number */
 	{ 60, RECORD_RCPT_MAX + 1, 4, E_CORRUPT },
 	{ 64, RECORD_ENVELOPE_MAX + 1, 4, E_CORRUPT },
 	{ 64, RECORD_ENVELOPE_MAX, 4, 0 },
@@ -203,10 +204,13 @@ START_TEST(body_checked)
 	UNIT_EQ(parts[0], "envelope");
 	UNIT_EQ(parts[1], "trace");
 	UNIT_EQ(parts[2], "content");
-	ck_assert_int_eq(record_check_body(&r, span_sub(body, 0, 19), &parts[0], &parts[1], &parts[2]), E_CORRUPT);
+	ck_assert_int_eq(record_check_body(&r, span_sub(body, 0, 19), &parts[0], &parts[1],
+					   &parts[2]),
+			 E_CORRUPT);
 	for (size_t i = 0; i < 20; i++) {
 		b.p[RECORD_HEADER_BYTES + i] ^= 1;
-		ck_assert_int_eq(record_check_body(&r, body, &parts[0], &parts[1], &parts[2]), E_CORRUPT);
+		ck_assert_int_eq(record_check_body(&r, body, &parts[0], &parts[1], &parts[2]),
+				 E_CORRUPT);
 		b.p[RECORD_HEADER_BYTES + i] ^= 1;
 	}
 	buf_clear(&b);
@@ -216,8 +220,15 @@ END_TEST
 START_TEST(segment_round_trip)
 {
 	static char p[RECORD_BLOCK_BYTES];
-	struct segment_header h = { .number = 7, .kind = SEGMENT_COLD, .salt = 1, .cursor = 2, .next_number = 3,
-		.next_batch = 4, .bytes = 5, .made_us = 6 }, got;
+	struct segment_header h = { .number = 7,
+				    .kind = SEGMENT_COLD,
+				    .salt = 1,
+				    .cursor = 2,
+				    .next_number = 3,
+				    .next_batch = 4,
+				    .bytes = 5,
+				    .made_us = 6 },
+			      got;
 
 	ck_assert_int_eq(segment_get_header(p, &got), E_NOTFOUND);
 	segment_put_header(p, &h);
@@ -299,7 +310,8 @@ START_TEST(walk_torn)
 
 		memset(content, (int)('a' + i), sizeof(content));
 		from[i] = b.n;
-		put_record(&b, SALT, i + 1, 1, span_make(content, sizeof(content) - (size_t)i * 100));
+		put_record(&b, SALT, i + 1, 1,
+			   span_make(content, sizeof(content) - (size_t)i * 100));
 		to[i] = b.n;
 	}
 	pad_block(&b);
@@ -310,13 +322,16 @@ START_TEST(walk_torn)
 		want[0] = '\0';
 		for (size_t i = 0; i < 6; i++) {
 			bool is_hit = from[i] < sector + 512 && to[i] > sector;
-			bool is_header_whole = from[i] >= sector + 512 || from[i] + RECORD_HEADER_BYTES <= sector;
+			bool is_header_whole = from[i] >= sector + 512 ||
+					       from[i] + RECORD_HEADER_BYTES <= sector;
 
 			/* A lost sector that only holds padding or zeros hurts nothing; here content is never zero. */
 			if (!is_hit || to[i] - sector < 8)
-				n += (size_t)snprintf(want + n, sizeof(want) - n, "%s%zu", n > 0 ? " " : "", i + 1);
+				n += (size_t)snprintf(want + n, sizeof(want) - n, "%s%zu",
+						      n > 0 ? " " : "", i + 1);
 			else if (is_header_whole)
-				n += (size_t)snprintf(want + n, sizeof(want) - n, "%s%zu!", n > 0 ? " " : "", i + 1);
+				n += (size_t)snprintf(want + n, sizeof(want) - n, "%s%zu!",
+						      n > 0 ? " " : "", i + 1);
 		}
 		memcpy(saved, b.p + sector, 512);
 		memset(b.p + sector, 0, 512);
