@@ -101,6 +101,10 @@ def remove_folder(folder):
     for where in mounts_below(folder):
         told.append(f"mount {where}")
         subprocess.run(["umount", "-l", where], stderr=subprocess.DEVNULL)
+    # The kernel lets go of them a moment after the file system.
+    deadline = time.monotonic() + GRACE_S
+    while loops_below(folder) and time.monotonic() < deadline:
+        time.sleep(0.05)
     for device in loops_below(folder):
         told.append(f"loop device {device}")
         subprocess.run(["losetup", "-d", device], stderr=subprocess.DEVNULL)

@@ -56,6 +56,7 @@ class Disk:
 
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="postern-power-")
+        self.cuts = 0
         os.chmod(self.dir, 0o755)
         for d in ("real", "fuse", "mnt", "cut"):
             os.mkdir(f"{self.dir}/{d}")
@@ -97,7 +98,10 @@ class Disk:
 
     def make_cut(self, events, upto, rng):
         """Image of the disk as a cut after events[:upto] leaves it."""
-        image = f"{self.dir}/cut/disk"
+        # A name of its own: where the last one is still mounted (in a mount namespace that was made meanwhile), mount would
+        # take its loop device for this one.
+        self.cuts += 1
+        image = f"{self.dir}/cut/disk{self.cuts}"
         shutil.copyfile(f"{self.dir}/base", image)
         flushes = [i for i in range(upto) if events[i][1] == SYNC]
         stable = flushes[-1] if flushes else 0
@@ -185,6 +189,7 @@ def after_cut(disk, image, load, acked, delivered):
             return lost
     finally:
         sh("umount", where)
+        os.unlink(image)
 
 
 def cuts(disk, load, delivered, rng, n):
