@@ -109,7 +109,8 @@ cmd_config(const struct cli *cli, int argc, char **argv)
 		conf_man(&out);
 	else
 		x = show(cli, what, name, &out);
-	fwrite(out.p, 1, out.n, stdout);
+	if (out.n > 0)
+		fwrite(out.p, 1, out.n, stdout);
 	buf_clear(&out);
 	return x;
 }
