@@ -51,6 +51,13 @@ def sh(*argv):
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
+def unmount(where):
+    """A process that was killed may be about to let go of it."""
+    def is_gone():
+        return not os.path.ismount(where) or subprocess.run(["umount", where], stderr=subprocess.DEVNULL).returncode == 0
+    wait_until(is_gone, 20, f"umount {where}", interval=0.2)
+
+
 class Disk:
     """An ext4 file system on a logged disk."""
 
@@ -119,8 +126,8 @@ class Disk:
         return image
 
     def close(self):
-        subprocess.run(["umount", self.spool()], stderr=subprocess.DEVNULL)
-        subprocess.run(["umount", f"{self.dir}/fuse"], stderr=subprocess.DEVNULL)
+        unmount(self.spool())
+        unmount(f"{self.dir}/fuse")
         try:
             self.fuse.wait(10)
         except subprocess.TimeoutExpired:
@@ -188,7 +195,7 @@ def after_cut(disk, image, load, acked, delivered):
             server.kill_all()
             return lost
     finally:
-        sh("umount", where)
+        unmount(where)
         os.unlink(image)
 
 
