@@ -51,6 +51,42 @@ def answers(port):
         return False
 
 
+def family(leader):
+    """Living processes that share the session of this one, or are children of such."""
+    everyone = _processes()
+    mine = {p["pid"] for p in everyone if p["session"] == leader.pid}
+    while True:
+        more = {p["pid"] for p in everyone if p["ppid"] in mine} - mine
+        if not more:
+            return [p["pid"] for p in everyone if p["pid"] in mine and p["state"] != "Z"]
+        mine |= more
+
+
+def _kill(pids):
+    """Kill those of the pids that still live; the list of them."""
+    alive = [p["pid"] for p in _processes() if p["pid"] in pids and p["state"] != "Z"]
+    for pid in alive:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    return alive
+
+
+def end_family(leader):
+    """End a process that was started in a session of its own, and what it started."""
+    # Looked for before the first one dies: then nobody is anybody's child any more.
+    pids = family(leader)
+    if leader.poll() is None:
+        leader.send_signal(signal.SIGTERM)
+        try:
+            leader.wait(3)
+        except subprocess.TimeoutExpired:
+            pass
+    wait_until(lambda: not _kill(pids), 10, f"end of process {leader.pid}")
+    leader.wait()
+
+
 class Peer:
     """One server in a folder of its own, on a free port."""
 
@@ -112,39 +148,9 @@ class Peer:
                 raise AssertionError(f"{e}\n{text}") from None
             raise
 
-    def left_over(self):
-        """Its processes: they share the session of the first one, or are children of such."""
-        everyone = _processes()
-        mine = {p["pid"] for p in everyone if p["session"] == self.process.pid}
-        while True:
-            more = {p["pid"] for p in everyone if p["ppid"] in mine} - mine
-            if not more:
-                return [p["pid"] for p in everyone if p["pid"] in mine and p["state"] != "Z"]
-            mine |= more
-
-    @staticmethod
-    def _kill(pids):
-        """Kill those of the pids that still live; the list of them."""
-        alive = [p["pid"] for p in _processes() if p["pid"] in pids and p["state"] != "Z"]
-        for pid in alive:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        return alive
-
     def close(self):
         if self.process is not None:
-            # Taken down before the first one dies: then nobody is anybody's child any more.
-            pids = self.left_over()
-            if self.process.poll() is None:
-                self.process.send_signal(signal.SIGTERM)
-                try:
-                    self.process.wait(3)
-                except subprocess.TimeoutExpired:
-                    pass
-            wait_until(lambda: not self._kill(pids), 10, f"end of {self.name}")
-            self.process.wait()
+            end_family(self.process)
             self.process = None
         give_back(self.port)
         if not os.environ.get("POSTERN_TEST_KEEP"):
