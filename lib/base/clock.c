@@ -4,11 +4,13 @@
  * restart; every interval inside one process is monotonic. Used by every process. */
 
 /* System */
+#include <stdatomic.h>
 #include <time.h>
 /* lib */
 #include "base/clock.h"
 
-static uint64_t fake_wall_us, fake_mono_us;
+/* 0: the true time. A test sets them while worker threads ask. */
+static _Atomic uint64_t fake_wall_us, fake_mono_us;
 
 static uint64_t
 clock_read_us(clockid_t which)
@@ -23,7 +25,9 @@ clock_read_us(clockid_t which)
 uint64_t
 clock_wall_us(void)
 {
-	return fake_wall_us != 0 ? fake_wall_us : clock_read_us(CLOCK_REALTIME);
+	uint64_t fake = atomic_load_explicit(&fake_wall_us, memory_order_relaxed);
+
+	return fake != 0 ? fake : clock_read_us(CLOCK_REALTIME);
 }
 
 uint64_t
@@ -35,7 +39,9 @@ clock_wall_ms(void)
 uint64_t
 clock_mono_us(void)
 {
-	return fake_mono_us != 0 ? fake_mono_us : clock_read_us(CLOCK_MONOTONIC);
+	uint64_t fake = atomic_load_explicit(&fake_mono_us, memory_order_relaxed);
+
+	return fake != 0 ? fake : clock_read_us(CLOCK_MONOTONIC);
 }
 
 uint64_t
@@ -47,6 +53,6 @@ clock_mono_ms(void)
 void
 clock_fake_set(uint64_t wall_us, uint64_t mono_us)
 {
-	fake_wall_us = wall_us;
-	fake_mono_us = mono_us;
+	atomic_store_explicit(&fake_wall_us, wall_us, memory_order_relaxed);
+	atomic_store_explicit(&fake_mono_us, mono_us, memory_order_relaxed);
 }
