@@ -185,18 +185,16 @@ static void
 become_ready(struct out_session *s)
 {
 	s->state = OUT_READY;
-	if (s->job == NULL && s->next != NULL) {
-		s->job = s->next;
-		s->next = NULL;
-	}
-	if (s->job != NULL && !s->is_quitting) {
-		s->state = OUT_TXN;
-		s->txn_count++;
-		out_txn_begin(s);
-	} else if (s->is_quitting) {
+	if (s->is_quitting) {
 		give_back_next(s);
 		put_line(s, "QUIT", SPAN_NONE);
 		s->state = OUT_QUIT;
+	} else if (s->next != NULL) {
+		s->job = s->next;
+		s->next = NULL;
+		s->state = OUT_TXN;
+		s->txn_count++;
+		out_txn_begin(s);
 	}
 }
 

@@ -225,6 +225,12 @@ static const struct dialog pipelined[] = {
 	    "= " OK "e; " OK
 	    "e; deferred (untried) 4.5.3 More recipients than the next hop takes at once",
 	    "C QUIT" } },
+	{ "MAILMAX while a job waits",
+	  false,
+	  { OPEN("250-PIPELINING\r\n250 LIMITS MAILMAX=1"), "J one", "J one", "*",
+	    "R 250 a\r\n250 b\r\n354 d\r\n", "*", "S 250 e", "= " OK "e",
+	    "= deferred (untried) 4.3.0 The connection ended before its turn", "W quit",
+	    "C QUIT" } },
 };
 
 /* ---- what breaks in mid-transaction ---- */
