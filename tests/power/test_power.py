@@ -127,7 +127,8 @@ class Disk:
 
     def close(self):
         unmount(self.spool())
-        unmount(f"{self.dir}/fuse")
+        # Lazily: a mount namespace made meanwhile (peers have some) may still hold the file system above it.
+        sh("umount", "-l", f"{self.dir}/fuse")
         try:
             self.fuse.wait(10)
         except subprocess.TimeoutExpired:
