@@ -65,7 +65,6 @@ prepare(struct svc *s)
 	return 0;
 }
 
-/* Not before logd listens: what is wrong with them must be read. */
 static void
 take_tables(struct svc *s)
 {

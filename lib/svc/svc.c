@@ -219,12 +219,12 @@ svc_main(const struct svc_ops *ops)
 	list_init(&s->own->peers);
 	buf_init(&s->own->early_log, EARLY_LOG_MAX + LOG_EVENT_MAX);
 	start_read(s);
+	if (s->kind != PROC_LOGD)
+		sink_open(s);
 	if (ops->prepare != NULL && (r = ops->prepare(s)) < 0)
 		die_temp("cannot start: %s", err_info(r)->text);
 	start_drop(s);
 	start_loop(s);
-	if (s->kind != PROC_LOGD)
-		sink_open(s);
 	if ((r = ops->start(s)) < 0)
 		die_temp("cannot start: %s", err_info(r)->text);
 	report_gone_files(s);

@@ -359,7 +359,7 @@ def make_anchored(libexec, dns, tmp_path):
     """make_anchored(text): a server that finds this trust anchor, in a mount namespace of its own."""
     made = []
 
-    def make(text):
+    def make(text, **more):
         lower, folder = tmp_path / "lower", tmp_path / "lower" / "dns"
         os.chmod(tmp_path, 0o755)
         folder.mkdir(parents=True)
@@ -367,7 +367,7 @@ def make_anchored(libexec, dns, tmp_path):
         mount = f'mount -t overlay -o "lowerdir={lower}:/usr/share" overlay /usr/share'
         if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True).returncode != 0:
             pytest.skip("no overlay mount here")
-        conf = conf_for(dns.spec)
+        conf = conf_for(dns.spec, **more)
         conf["resolver"]["dnssec"] = True
         server = Postern(conf=conf, libexec=libexec, prefix=["unshare", "-m", "sh", "-c", mount + ' && exec "$@"', "-"])
         made.append(server)
@@ -394,6 +394,14 @@ def test_a_broken_trust_anchor_is_told_and_mail_flows(make_anchored, dns):
     server = make_anchored(BROKEN_ANCHOR)
     server.wait_log("refuses the DNSSEC trust anchor")
     assert [h for h, _, _ in hosts(server, "x@flows.example")] == ["mx.flows.example"]
+
+
+@pytest.mark.root
+def test_what_router_says_before_its_sandbox_stands_in_the_log(make_anchored, tmp_path):
+    """The log is a file, which only logd writes; it does not listen yet when the anchors are read."""
+    log = tmp_path / "mail.log"
+    server = make_anchored("; a comment\n" * 100000, log={"to": str(log)})
+    wait_until(lambda: "/usr/share/dns/root.key cannot be read" in log.read_text(), what="the warning")
 
 
 # -- a real server --
