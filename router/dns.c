@@ -397,7 +397,7 @@ wire_name(const unsigned char *p, size_t n, char out[256])
 
 	while (at < n && p[at] != 0) {
 		size_t len = p[at++];
-		if (len > 63 || len > n - at || m + len + 1 > 255)
+		if (len > 63 || len > n - at || m + len + 2 > 255) /* RFC 1035 2.3.4 */
 			return false;
 		for (size_t i = 0; i < len; i++) {
 			unsigned char c = p[at + i];

@@ -31,6 +31,14 @@ struct dns {
 	uint64_t asked, failed;
 };
 
+void __wrap_dns_ask(struct dns *d, const char *name, enum dns_type type,
+		    void (*done)(void *arg, const struct dns_answer *a), void *arg);
+uint32_t __wrap_dns_hosts_find(const struct dns *d, struct span name, struct plan_addr *out,
+			       uint32_t max);
+unsigned __wrap_dns_in_flight(const struct dns *d);
+uint64_t __wrap_dns_asked(const struct dns *d);
+uint64_t __wrap_dns_failed(const struct dns *d);
+
 struct dns *
 fake_dns_new(const char *zone)
 {
@@ -127,8 +135,8 @@ answer(struct dns *d, const char *name, enum dns_type type,
 }
 
 void
-dns_ask(struct dns *d, const char *name, enum dns_type type,
-	void (*done)(void *arg, const struct dns_answer *a), void *arg)
+__wrap_dns_ask(struct dns *d, const char *name, enum dns_type type,
+	       void (*done)(void *arg, const struct dns_answer *a), void *arg)
 {
 	d->asked++;
 	if (!d->is_held) {
@@ -157,7 +165,7 @@ fake_dns_answer(struct dns *d)
 }
 
 uint32_t
-dns_hosts_find(const struct dns *d, struct span name, struct plan_addr *out, uint32_t max)
+__wrap_dns_hosts_find(const struct dns *d, struct span name, struct plan_addr *out, uint32_t max)
 {
 	struct span zone = span_of(d->zone), line, word;
 	char ip[64];
@@ -175,19 +183,19 @@ dns_hosts_find(const struct dns *d, struct span name, struct plan_addr *out, uin
 }
 
 unsigned
-dns_in_flight(const struct dns *d)
+__wrap_dns_in_flight(const struct dns *d)
 {
 	return d->waiting_count;
 }
 
 uint64_t
-dns_asked(const struct dns *d)
+__wrap_dns_asked(const struct dns *d)
 {
 	return d->asked;
 }
 
 uint64_t
-dns_failed(const struct dns *d)
+__wrap_dns_failed(const struct dns *d)
 {
 	return d->failed;
 }

@@ -4,7 +4,7 @@
 
 #include "router/router.h"
 
-/* Instead of router/dns.c: answers from a text of lines
+/* Instead of router/dns.c, in tests that wrap its functions (FAKE_DNS in module.mk): answers from a text of lines
  *
  *	example.org MX 10 mx.example.org	TTL of the first line of a name and type: example.org 60 MX ...
  *	mx.example.org A 192.0.2.1
