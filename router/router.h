@@ -12,7 +12,7 @@
  *
  *	main      questions of siblings, tables from master		(channels)
  *	resolve   aliases, hop (transport table, smarthosts), domain classes: decides	(pure: tables in, decision out)
- *	site      what a decision needs of DNS: hosts, addresses, the name of the lane
+ *	site      what a decision needs of DNS: hosts, addresses, the name of the lane (site_hosts), looked up and kept (site)
  *	dns       libunbound
  */
 
@@ -125,7 +125,7 @@ unsigned dns_in_flight(const struct dns *d);
 uint64_t dns_asked(const struct dns *d);
 uint64_t dns_failed(const struct dns *d);
 
-/* ---- site.c ---- */
+/* ---- site.c, site_hosts.c ---- */
 
 /* A next hop made ready. */
 struct site {

@@ -2,28 +2,21 @@
  *
  * Makes a next hop ready: MX records, addresses of the hosts, the order to try them, and the name of the site, so that all
  * domains of one provider share a lane and its limits. Answers are kept until their TTL; the same question asked twice at
- * a time is asked once. Runs in router.
+ * a time is asked once. What is made of the answers - order, ourselves, name - is site_hosts.c's. Runs in router.
  *
  *	find -> kept? done : MX asked -> addresses of each host asked -> assembled -> kept, all who wait are told
  */
 /* System */
-#include <arpa/inet.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* lib */
 #include "base/clock.h"
-#include "base/crc.h"
-#include "base/id.h"
-#include "base/list.h"
 #include "base/mem.h"
 
 /* this program */
-#include "router/router.h"
+#include "router/site_int.h"
 
-#define HOSTS_MAX 20 /* mail exchangers looked up, best first */
-#define ADDRS_PER_HOST 16
 #define KEPT_MAX 20000
 #define TTL_STATIC_S 300
 #define TTL_FAILED_S 5
@@ -34,51 +27,6 @@ struct waiter {
 	const struct explain *explain;
 	void (*done)(void *arg, const struct site *site);
 	void *arg;
-};
-
-struct host {
-	char name[256];
-	uint16_t preference;
-	struct plan_addr addrs[ADDRS_PER_HOST];
-	uint32_t addr_count;
-	bool is_failed; /* its addresses could not be had now */
-	bool is_removed;
-};
-
-struct lookup {
-	struct sites *s;
-	struct list node;   /* of sites.order */
-	struct arena arena; /* of the finished site */
-	char *key;
-	enum hop_kind kind;
-	const char *name; /* in the arena */
-	uint16_t port;
-	bool is_named;
-	bool is_done;
-	struct waiter *waiters;
-	struct host *hosts;
-	uint32_t host_count;
-	unsigned waiting; /* answers to come */
-	uint32_t ttl_s;
-	uint64_t until_ms; /* kept until, monotonic */
-	bool is_stale;	   /* not in the map any more: freed when done */
-	struct site site;
-};
-
-struct sites {
-	struct dns *dns;
-	const struct conf *conf;
-	struct map by_key;
-	struct list order; /* all in by_key, oldest first */
-	uint64_t hits;
-	struct plan_addr *own; /* addresses of this machine */
-	uint32_t own_count;
-};
-
-/* Passed to dns_ask for one host's addresses. */
-struct host_ask {
-	struct lookup *l;
-	uint32_t index;
 };
 
 struct sites *
@@ -137,8 +85,8 @@ sites_free(struct sites **s)
 
 /* ---- the end of a lookup ---- */
 
-static void
-say(const struct lookup *l, const char *line)
+void
+lookup_say(const struct lookup *l, const char *line)
 {
 	for (const struct waiter *w = l->waiters; w != NULL; w = w->next)
 		explain_say(w->explain, "%s", line);
@@ -183,291 +131,46 @@ fail(struct lookup *l, enum route_action action, uint16_t reply, const char *esc
 		l->ttl_s = TTL_FAILED_S;
 	snprintf(line, sizeof(line), "%s %u %s %s",
 		 action == ROUTE_REJECT ? "refused:" : "not now:", reply, esc, l->site.text);
-	say(l, line);
+	lookup_say(l, line);
 	finish(l);
-}
-
-/* ---- addresses ---- */
-
-/* An address that DNS may name for a stranger's domain: this machine is none of them. */
-static bool
-is_foreign(const struct plan_addr *a)
-{
-	static const unsigned char zero[16],
-		mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
-	const unsigned char *p = a->addr;
-
-	if (a->family == 6 && memcmp(p, mapped, 12) == 0)
-		p += 12;
-	else if (a->family == 6)
-		return memcmp(p, zero, 15) != 0 && p[0] != 0xff &&
-		       !(p[0] == 0xfe && (p[1] & 0xc0) == 0x80);
-	return p[0] != 127 && p[0] != 0 && p[0] < 224 && !(p[0] == 169 && p[1] == 254);
-}
-
-static bool
-parse_literal(const char *name, struct plan_addr *out)
-{
-	memset(out, 0, sizeof(*out));
-	out->family = 4;
-	if (inet_pton(AF_INET, name, out->addr) == 1)
-		return true;
-	out->family = 6;
-	return inet_pton(AF_INET6, name, out->addr) == 1;
-}
-
-static void
-add_addrs(struct lookup *l, struct host *h, const struct plan_addr *addrs, uint32_t n)
-{
-	for (uint32_t i = 0; i < n && h->addr_count < ADDRS_PER_HOST; i++) {
-		if (l->is_named || is_foreign(&addrs[i]))
-			h->addrs[h->addr_count++] = addrs[i];
-	}
-}
-
-/* ---- ourselves ---- */
-
-/* Our own place among the hosts: it and all that are not better would bring the mail back.      RFC 5321 5.1 */
-static void
-drop_from(struct lookup *l, uint16_t own)
-{
-	char line[400];
-
-	while (l->host_count > 0 && l->hosts[l->host_count - 1].preference >= own)
-		l->host_count--;
-	snprintf(line, sizeof(line),
-		 "this server is a mail exchanger with preference %u: only better ones are tried",
-		 own);
-	say(l, line);
-}
-
-static void
-drop_own_name(struct lookup *l)
-{
-	for (uint32_t i = 0; i < l->host_count; i++) {
-		if (strcasecmp(l->hosts[i].name, l->s->conf->hostname) == 0) {
-			drop_from(l, l->hosts[i].preference);
-			return;
-		}
-	}
-}
-
-static bool
-is_same_addr(const struct plan_addr *a, const struct plan_addr *b)
-{
-	return a->family == b->family && memcmp(a->addr, b->addr, a->family == 4 ? 4 : 16) == 0;
-}
-
-/* Does this listener take connections to the address? "*" and the address of zeros stand for all of this machine. */
-static bool
-is_listening(const struct sites *s, const struct conf_listen *listener, const struct plan_addr *a)
-{
-	struct span text = span_of(listener->address);
-	struct plan_addr bound, none = { 0 };
-	char name[64];
-
-	if (text.n > 1 && text.p[0] == '[')
-		text = span_sub(text, 1, text.n - 2);
-	snprintf(name, sizeof(name), "%.*s", SPAN_ARG(text));
-	if (parse_literal(name, &bound)) {
-		none.family = bound.family;
-		if (!is_same_addr(&bound, &none))
-			return is_same_addr(&bound, a);
-		if (bound.family != a->family)
-			return false;
-	}
-	for (uint32_t i = 0; i < s->own_count; i++) {
-		if (is_same_addr(&s->own[i], a))
-			return true;
-	}
-	return false;
-}
-
-static bool
-is_ourselves(const struct lookup *l, const struct host *h)
-{
-	const struct conf *conf = l->s->conf;
-
-	for (size_t i = 0; i < conf->listen_count; i++) {
-		if (conf->listen[i].port != l->port)
-			continue;
-		for (uint32_t k = 0; k < h->addr_count; k++) {
-			if (is_listening(l->s, &conf->listen[i], &h->addrs[k]))
-				return true;
-		}
-	}
-	return false;
-}
-
-/* Under another name, but at an address where we listen. False: nobody is left. */
-static bool
-drop_own_addresses(struct lookup *l)
-{
-	for (uint32_t i = 0; i < l->host_count && l->kind == HOP_MX; i++) {
-		if (is_ourselves(l, &l->hosts[i])) {
-			drop_from(l, l->hosts[i].preference);
-			break;
-		}
-	}
-	return l->host_count > 0;
-}
-
-/* ---- the site ---- */
-
-static bool
-matches(const char *pattern, const char *name)
-{
-	struct span p = span_of(pattern), n = span_of(name);
-
-	if (p.n > 0 && p.p[0] == '*')
-		return span_iends(n, span_sub(p, 1, SIZE_MAX));
-	return span_ieq(p, n);
-}
-
-/* Does a site block name this host? */
-static bool
-is_of_site(const struct conf_site *site, const char *name)
-{
-	for (size_t j = 0; j < site->mx.count; j++) {
-		if (matches(site->mx.items[j], name))
-			return true;
-	}
-	return false;
-}
-
-/* The block whose patterns name all hosts. */
-static const char *
-configured_site(const struct lookup *l)
-{
-	for (size_t i = 0; i < l->s->conf->site_count; i++) {
-		uint32_t n = 0;
-		while (n < l->host_count && is_of_site(&l->s->conf->site[i], l->hosts[n].name))
-			n++;
-		if (l->s->conf->site[i].mx.count > 0 && n == l->host_count)
-			return l->s->conf->site[i].title;
-	}
-	return NULL;
-}
-
-static int
-by_name(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* One host: its name. Several: the first in the alphabet of the best ones, and a digest of all names, so that the order in
- * which DNS gives them does not matter. */
-static const char *
-site_name(struct lookup *l)
-{
-	const char *names[HOSTS_MAX], *configured = configured_site(l);
-	uint32_t crc = 0;
-
-	if (configured != NULL)
-		return arena_printf(&l->arena, "%s", configured);
-	if (l->kind == HOP_HOST)
-		return arena_printf(&l->arena, "[%s]:%u", l->name, l->port);
-	const char *best = l->hosts[0].name;
-	for (uint32_t i = 0; i < l->host_count; i++) {
-		names[i] = l->hosts[i].name;
-		if (l->hosts[i].preference == l->hosts[0].preference && strcmp(names[i], best) < 0)
-			best = names[i];
-	}
-	qsort(names, l->host_count, sizeof(names[0]), by_name);
-	for (uint32_t i = 0; i < l->host_count; i++)
-		crc = crc32c(crc, names[i], strlen(names[i]) + 1);
-	const char *port = l->port == 25 ? "" : arena_printf(&l->arena, ":%u", l->port);
-	if (l->host_count == 1)
-		return arena_printf(&l->arena, "%s%s", best, port);
-	/* The digest must survive the limit of 256 bytes. */
-	return arena_printf(&l->arena, "%.200s%s+%08x", best, port, crc);
-}
-
-static int
-family_first(int prefer)
-{
-	return prefer == CONF_RESOLVER_PREFER_IPV6   ? 6
-	       : prefer == CONF_RESOLVER_PREFER_IPV4 ? 4
-						     : 0;
-}
-
-static void
-fill_host(struct lookup *l, const struct host *h, struct plan_host *out)
-{
-	int first = family_first(l->s->conf->resolver.prefer);
-
-	out->name = arena_dup(&l->arena, span_of(h->name));
-	out->port = l->port;
-	out->preference = h->preference;
-	out->addrs = arena_alloc(&l->arena, h->addr_count * sizeof(struct plan_addr));
-	for (uint32_t i = 0; i < h->addr_count; i++) {
-		if (first == 0 || h->addrs[i].family == first)
-			out->addrs[out->addr_count++] = h->addrs[i];
-	}
-	for (uint32_t i = 0; i < h->addr_count; i++) {
-		if (first != 0 && h->addrs[i].family != first)
-			out->addrs[out->addr_count++] = h->addrs[i];
-	}
-}
-
-static void
-explain_host(struct lookup *l, const struct plan_host *h)
-{
-	char line[900], ip[INET6_ADDRSTRLEN];
-	int n = snprintf(line, sizeof(line), "host %s (preference %u), port %u:", h->name.p,
-			 h->preference, h->port);
-
-	for (uint32_t i = 0; i < h->addr_count && n > 0 && n < (int)sizeof(line) - 60; i++) {
-		inet_ntop(h->addrs[i].family == 4 ? AF_INET : AF_INET6, h->addrs[i].addr, ip,
-			  sizeof(ip));
-		n += snprintf(line + n, sizeof(line) - (size_t)n, " %s", ip);
-	}
-	say(l, line);
 }
 
 /* All answers are in. */
 static void
 assemble(struct lookup *l)
 {
-	struct plan *p = &l->site.plan;
 	bool is_any_failed = false;
-	char line[400];
 
-	if (!drop_own_addresses(l)) {
+	if (l->kind == HOP_MX && !hosts_drop_own_addrs(l)) {
 		fail(l, ROUTE_REJECT, 554, "5.4.6", COMES_BACK);
 		return;
 	}
-	p->hosts = arena_alloc(&l->arena, l->host_count * sizeof(p->hosts[0]) + 1);
-	for (uint32_t i = 0; i < l->host_count; i++) {
+	for (uint32_t i = 0; i < l->host_count; i++)
 		is_any_failed |= l->hosts[i].is_failed;
-		if (l->hosts[i].addr_count == 0)
-			continue;
-		fill_host(l, &l->hosts[i], &p->hosts[p->host_count]);
-		explain_host(l, &p->hosts[p->host_count]);
-		p->host_count++;
-	}
-	if (p->host_count == 0 && is_any_failed) {
-		fail(l, ROUTE_TEMPFAIL, 451, "4.4.3",
-		     "addresses of the mail exchangers cannot be looked up now");
+	if (hosts_make_site(l) == 0) {
+		if (is_any_failed)
+			fail(l, ROUTE_TEMPFAIL, 451, "4.4.3",
+			     "addresses of the mail exchangers cannot be looked up now");
+		else
+			fail(l, ROUTE_REJECT, 550, "5.4.4",
+			     "no mail exchanger has a usable address");
 		return;
 	}
-	if (p->host_count == 0) {
-		fail(l, ROUTE_REJECT, 550, "5.4.4", "no mail exchanger has a usable address");
-		return;
-	}
-	p->flags = l->is_named ? PLAN_LOOPBACK_OK : 0;
 	l->site.action = ROUTE_DELIVER;
 	l->site.esc = "";
 	l->site.text = "";
-	l->site.name = site_name(l);
 	if (is_any_failed && l->ttl_s > 60)
 		l->ttl_s = 60;
-	snprintf(line, sizeof(line), "site %s", l->site.name);
-	say(l, line);
 	finish(l);
 }
 
 /* ---- asking ---- */
+
+/* Passed to dns_ask for one host's addresses. */
+struct host_ask {
+	struct lookup *l;
+	uint32_t index;
+};
 
 static void
 on_addrs(void *arg, const struct dns_answer *a)
@@ -480,7 +183,7 @@ on_addrs(void *arg, const struct dns_answer *a)
 	if (a->status == DNS_FAILED)
 		h->is_failed = true;
 	else
-		add_addrs(l, h, a->addrs, a->count);
+		hosts_add_addrs(l, h, a->addrs, a->count);
 	if (a->status != DNS_FAILED && a->ttl_s < l->ttl_s)
 		l->ttl_s = a->ttl_s;
 	if (--l->waiting == 0)
@@ -504,12 +207,12 @@ look_up_hosts(struct lookup *l)
 	l->waiting = 1;
 	for (uint32_t i = 0; i < l->host_count; i++) {
 		struct plan_addr found[ADDRS_PER_HOST];
-		uint32_t n = parse_literal(l->hosts[i].name, &found[0])
+		uint32_t n = hosts_parse_literal(l->hosts[i].name, &found[0])
 				     ? 1
 				     : dns_hosts_find(l->s->dns, span_of(l->hosts[i].name), found,
 						      ADDRS_PER_HOST);
 		if (n > 0) {
-			add_addrs(l, &l->hosts[i], found, n);
+			hosts_add_addrs(l, &l->hosts[i], found, n);
 			continue;
 		}
 		l->waiting += 2;
@@ -518,43 +221,6 @@ look_up_hosts(struct lookup *l)
 	}
 	if (--l->waiting == 0)
 		assemble(l);
-}
-
-static void
-add_host(struct lookup *l, const char *name, uint16_t preference)
-{
-	if (l->host_count == HOSTS_MAX)
-		return;
-	struct host *h = &l->hosts[l->host_count++];
-	snprintf(h->name, sizeof(h->name), "%s", name);
-	h->preference = preference;
-}
-
-static int
-by_preference(const void *a, const void *b)
-{
-	return ((const struct host *)a)->preference - ((const struct host *)b)->preference;
-}
-
-/* Best first; equal ones in random order.                                       RFC 5321 5.1 */
-static void
-sort_hosts(struct host *hosts, uint32_t n)
-{
-	for (uint32_t i = n; i > 1; i--) {
-		uint32_t r;
-		id_random(&r, sizeof(r));
-		struct host tmp = hosts[r % i];
-		hosts[r % i] = hosts[i - 1];
-		hosts[i - 1] = tmp;
-	}
-	/* Stable enough: few hosts, insertion by preference. */
-	for (uint32_t i = 1; i < n; i++) {
-		struct host h = hosts[i];
-		uint32_t j = i;
-		for (; j > 0 && by_preference(&hosts[j - 1], &h) > 0; j--)
-			hosts[j] = hosts[j - 1];
-		hosts[j] = h;
-	}
 }
 
 static void
@@ -575,31 +241,17 @@ on_mx(void *arg, const struct dns_answer *a)
 		fail(l, ROUTE_REJECT, 556, "5.1.10", "this domain does not accept mail (null MX)");
 		return;
 	}
-	l->hosts = mem_array(a->count == 0	    ? 1
-			     : a->count < HOSTS_MAX ? a->count
-						    : HOSTS_MAX,
-			     sizeof(l->hosts[0]));
 	if (a->count == 0) {
-		say(l, "no MX record: the domain itself is the host");
-		add_host(l, l->name, 0);
+		lookup_say(l, "no MX record: the domain itself is the host");
+		hosts_set(l, l->name);
+	} else {
+		hosts_set_mx(l, a->mx, a->count);
 	}
-	struct host *all = mem_array(a->count + 1, sizeof(*all));
-	for (uint32_t i = 0; i < a->count; i++) {
-		snprintf(all[i].name, sizeof(all[i].name), "%s", a->mx[i].name);
-		all[i].preference = a->mx[i].preference;
-	}
-	sort_hosts(all, a->count);
-	for (uint32_t i = 0; i < a->count; i++) {
-		if (all[i].name[0] != '\0' && all[i].name[0] != '.')
-			add_host(l, all[i].name, all[i].preference);
-	}
-	mem_free(all);
 	if (l->host_count == 0) {
 		fail(l, ROUTE_REJECT, 550, "5.4.4", "no mail exchanger has a usable name");
 		return;
 	}
-	drop_own_name(l);
-	if (l->host_count == 0)
+	if (!hosts_drop_own_name(l))
 		fail(l, ROUTE_REJECT, 554, "5.4.6", COMES_BACK);
 	else
 		look_up_hosts(l);
@@ -610,14 +262,13 @@ begin(struct lookup *l)
 {
 	struct plan_addr literal;
 
-	if (l->kind == HOP_MX && !parse_literal(l->name, &literal)) {
+	if (l->kind == HOP_MX && !hosts_parse_literal(l->name, &literal)) {
 		dns_ask(l->s->dns, l->name, DNS_MX, on_mx, l);
 		return;
 	}
 	l->kind = HOP_HOST;
 	l->ttl_s = TTL_STATIC_S;
-	l->hosts = mem_array(1, sizeof(l->hosts[0]));
-	add_host(l, l->name, 0);
+	hosts_set(l, l->name);
 	look_up_hosts(l);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * Tests of router/site.c with a DNS that answers from a text: which hosts and addresses in which order, what each failure
+ * Tests of router/site.c and site_hosts.c with a DNS that answers from a text: which hosts and addresses in which order, what each failure
  * becomes, the names of sites, and what is kept how long. */
 
 /* System */
