@@ -4,6 +4,9 @@
  * rows meanwhile, so a dead site costs disk, not memory, and holds up nobody. A failed connection is an attempt of all
  * of them: a sweep expires those whose time is up. The life of a lane is lane.c's. Run by qmgr on its loop. */
 
+/* System */
+#include <string.h>
+
 /* this program */
 #include "qmgr/sched/sched_int.h"
 
@@ -52,7 +55,8 @@ expired_before(const struct sched *s, bool is_null_sender, uint64_t now_ms)
 struct sweep {
 	struct lane *lane;
 	bool is_null_sender, is_warning;
-	uint64_t begun_ms, after_number;
+	uint64_t begun_ms;
+	struct row after; /* the last one; zeros: none yet */
 };
 
 static void sweep_next(struct sweep *w);
@@ -63,7 +67,9 @@ sweep_row(struct sweep *w, struct settle *t, const struct row *row)
 	struct lane *l = w->lane;
 	struct facts f;
 
-	w->after_number = row->number;
+	w->after = (struct row){ .arrival_ms = row->arrival_ms,
+				 .number = row->number,
+				 .index = row->index };
 	if (w->is_warning && row->flags & ROW_WARNED) {
 		store_unload(l->s->store, row->number, row->index);
 		return;
@@ -95,7 +101,7 @@ swept(void *arg, const struct row *rows, uint32_t count)
 		return;
 	}
 	/* Expired ones with and without sender, then those whose sender is to be warned. */
-	w->after_number = 0;
+	memset(&w->after, 0, sizeof(w->after));
 	if (!w->is_null_sender && !w->is_warning) {
 		w->is_null_sender = true;
 		sweep_next(w);
@@ -122,7 +128,7 @@ sweep_next(struct sweep *w)
 			       : 0;
 	/* What expired is gone from the selection; what was warned before stays in it. */
 	store_expired_rows(s->store, span_of(w->lane->name), w->is_null_sender, clock_wall_ms(),
-			   born, w->is_warning ? w->after_number : 0, SWEEP_ROWS, swept, w);
+			   born, w->is_warning ? &w->after : NULL, SWEEP_ROWS, swept, w);
 }
 
 static void

@@ -161,10 +161,10 @@ void store_load_lane(struct store *st, struct span lane, uint64_t now_ms, uint32
 		     void (*done)(void *arg, struct span lane, const struct row *rows,
 				  uint32_t count, uint64_t next_due_ms),
 		     void *arg);
-/* Rows of a lane that are not in memory, due at now_ms, of messages that arrived at or before born_ms, in message-number
- * order after after_number: for the sweep after a failed connection. They count as in memory afterwards. */
+/* Rows of a lane that are not in memory, due at now_ms, of messages that arrived at or before born_ms, oldest first, beginning
+ * behind the row `after` (NULL: with the oldest): for the sweep after a failed connection. They count as in memory afterwards. */
 void store_expired_rows(struct store *st, struct span lane, bool is_null_sender, uint64_t now_ms,
-			uint64_t born_ms, uint64_t after_number, uint32_t limit,
+			uint64_t born_ms, const struct row *after, uint32_t limit,
 			void (*done)(void *arg, const struct row *rows, uint32_t count), void *arg);
 
 /* ---- looking ---- */

@@ -98,7 +98,7 @@ finish_rows(struct store *st, struct query *q)
 
 void
 store_expired_rows(struct store *st, struct span lane, bool is_null_sender, uint64_t now_ms,
-		   uint64_t born_ms, uint64_t after_number, uint32_t limit,
+		   uint64_t born_ms, const struct row *after, uint32_t limit,
 		   void (*done)(void *arg, const struct row *rows, uint32_t count), void *arg)
 {
 	struct query *q = query_new(query_expired, finish_rows, (void (*)(void))done, arg);
@@ -107,7 +107,11 @@ store_expired_rows(struct store *st, struct span lane, bool is_null_sender, uint
 	q->is_null_sender = is_null_sender;
 	q->now_ms = now_ms;
 	q->born_ms = born_ms;
-	q->number = after_number;
+	if (after != NULL) {
+		q->after_ms = after->arrival_ms;
+		q->number = after->number;
+		q->index = after->index;
+	}
 	q->limit = limit;
 	store_ask(st, q);
 }

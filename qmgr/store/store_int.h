@@ -95,7 +95,7 @@ struct query {
 	void (*done)(void);
 	void *arg;
 	/* question */
-	uint64_t number, now_ms, born_ms;
+	uint64_t number, now_ms, born_ms, after_ms;
 	uint32_t index, limit;
 	bool is_null_sender;
 	struct span text;

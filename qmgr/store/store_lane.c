@@ -314,6 +314,8 @@ query_expired(struct db *db, struct query *q)
 	db_bind_u64(db, s, 2, q->is_null_sender);
 	db_bind_u64(db, s, 3, q->born_ms);
 	db_bind_u64(db, s, 4, q->now_ms);
-	db_bind_u64(db, s, 5, q->number);
+	db_bind_u64(db, s, 5, q->after_ms);
+	db_bind_u64(db, s, 6, q->number);
+	db_bind_u64(db, s, 7, q->index);
 	take_rows(db, q, s);
 }

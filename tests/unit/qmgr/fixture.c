@@ -266,20 +266,27 @@ submit(struct fix *f, uint32_t rcpts, struct span key, struct span content, uint
 }
 
 int
-fix_submit_to(struct fix *f, const char *sender, const char *address, uint64_t *qid_out)
+fix_submit_to(struct fix *f, const char *sender, const char *addresses, uint64_t *qid_out)
 {
-	struct env_rcpt rcpt = { .addr = span_of(address) };
-	struct spool_submission s = { .rcpt_count = 1,
-				      .trace = SPAN("Received: test\r\n"),
+	struct env_rcpt rcpts[512] = { 0 };
+	struct span text = span_of(addresses), address;
+	uint32_t count = 0;
+	struct spool_submission s = { .trace = SPAN("Received: test\r\n"),
 				      .content = SPAN("Subject: x\r\n\r\nx\r\n") };
 	struct envelope e;
 	struct buf b;
 
+	while (span_next(&text, ' ', &address)) {
+		ck_assert_uint_lt(count, UNIT_COUNT(rcpts));
+		rcpts[count] = (struct env_rcpt){ .index = count, .addr = address };
+		count++;
+	}
+	s.rcpt_count = count;
 	envelope_init(&e);
 	e.sender = span_of(sender);
-	e.rcpts = &rcpt;
-	e.rcpt_count = 1;
-	buf_init(&b, 4096);
+	e.rcpts = rcpts;
+	e.rcpt_count = count;
+	buf_init(&b, 65536);
 	envelope_encode(&b, &e);
 	s.envelope = buf_span(&b);
 	last.is_done = false;
@@ -378,7 +385,7 @@ fix_rows(struct fix *f, uint64_t number, uint32_t *count_out)
 {
 	done_flag = false;
 	store_get_rows(f->sp->store, number, on_rows, NULL);
-	fix_until(f, is_done);
+	fix_until(f, is_flushed);
 	*count_out = rows_count;
 	return rows_got;
 }

@@ -54,8 +54,8 @@ void fix_until(struct fix *f, bool (*cond)(struct fix *f));
 void fix_turn(struct fix *f, uint64_t ms);
 /* Store a message with this many recipients and content; returns the error, *qid_out may be NULL. */
 int fix_submit(struct fix *f, uint32_t rcpts, const char *content, uint64_t *qid_out);
-/* To one address. */
-int fix_submit_to(struct fix *f, const char *sender, const char *address, uint64_t *qid_out);
+/* To these addresses, a blank between them. */
+int fix_submit_to(struct fix *f, const char *sender, const char *addresses, uint64_t *qid_out);
 /* The same with a dedupe key. */
 int fix_submit_key(struct fix *f, const char *key, const char *content);
 /* The message with this content that was given to scheduling since the last open; NULL: none. */

@@ -342,9 +342,9 @@ tried(const char *site, uint64_t *last_out)
 }
 
 static void
-mail(const char *sender, const char *address)
+mail(const char *sender, const char *addresses)
 {
-	ck_assert_int_eq(fix_submit_to(&fix, sender, address, NULL), 0);
+	ck_assert_int_eq(fix_submit_to(&fix, sender, addresses, NULL), 0);
 }
 
 static uint64_t
@@ -547,6 +547,65 @@ START_TEST(expires_after_an_attempt_behind_its_time)
 }
 END_TEST
 
+/* More recipients of a dead site than one step of its sweep takes: the first failed connection behind their time ends those of
+ * null senders, and leaves the others until theirs. */
+START_TEST(all_at_a_dead_site_expire_by_one_attempt)
+{
+	enum { BOUNCES = 70, EACH = 3, LETTERS = 2 };
+
+	setup(LIFE);
+	for (int i = 0; i < LETTERS; i++)
+		mail("a@ok.example", "u@dead.example v@dead.example");
+	for (int i = 0; i < BOUNCES; i++)
+		mail("", "u@dead.example v@dead.example w@dead.example");
+	settle();
+	pass(HOUR_MS - MINUTE_MS, MINUTE_MS);
+	ck_assert_uint_eq(sched->stats.expired, 0);
+	ck_assert_uint_eq(queued(), BOUNCES + LETTERS);
+	size_t n = tried("dead.example", NULL);
+	while (sched->stats.expired == 0)
+		pass(MINUTE_MS, MINUTE_MS);
+	pass(3000, 1000);
+	ck_assert_uint_eq(tried("dead.example", NULL), n + 1);
+	ck_assert_uint_eq(sched->stats.expired, BOUNCES * EACH);
+	ck_assert_uint_eq(sched->stats.double_bounces, BOUNCES);
+	ck_assert_uint_eq(queued(), LETTERS);
+	pass(2 * HOUR_MS + 20 * MINUTE_MS, MINUTE_MS);
+	ck_assert_uint_eq(sched->stats.expired, BOUNCES * EACH + LETTERS * 2);
+	ck_assert_uint_eq(queued(), 0);
+	teardown();
+}
+END_TEST
+
+/* A site that is dead while the sender of more recipients than one step of a sweep takes is to be told of the delay: all of them are
+ * named, and nobody who asked not to. */
+START_TEST(delay_of_all_at_a_dead_site_is_told)
+{
+	enum { RCPTS = 450 };
+	struct buf all;
+	uint32_t count, warned = 0;
+
+	setup("postmaster = pm@ok.example\nretry { first = \"10m\" factor = 1 max = \"10m\" jitter "
+	      "= 0 "
+	      "warn_after = \"1h\" }\n");
+	buf_init(&all, 65536);
+	for (int i = 0; i < RCPTS; i++)
+		buf_printf(&all, "u%d@dead.example ", i);
+	ck_assert_int_eq(fix_submit_to(&fix, "a@ok.example", buf_cstr(&all), NULL), 0);
+	settle();
+	pass(50 * MINUTE_MS, MINUTE_MS);
+	ck_assert_uint_eq(sched->stats.reports, 0);
+	pass(40 * MINUTE_MS, MINUTE_MS);
+	const struct row *rows = fix_rows(&fix, 1, &count);
+	ck_assert_uint_eq(count, RCPTS);
+	for (uint32_t i = 0; i < count; i++)
+		warned += (rows[i].flags & ROW_WARNED) != 0;
+	ck_assert_uint_eq(warned, RCPTS);
+	buf_clear(&all);
+	teardown();
+}
+END_TEST
+
 /* A clock that jumps ahead makes an attempt due, and expires nothing that was not tried. Back: what is due in a year is due now. */
 START_TEST(a_clock_that_jumps)
 {
@@ -634,6 +693,8 @@ main(void)
 	UNIT_TEST(s, dead_sites_do_not_delay_a_healthy_one);
 	UNIT_TABLE(s, waits_grow_and_vary, failing);
 	UNIT_TABLE(s, expires_after_an_attempt_behind_its_time, lives);
+	UNIT_TEST(s, all_at_a_dead_site_expire_by_one_attempt);
+	UNIT_TEST(s, delay_of_all_at_a_dead_site_is_told);
 	UNIT_TEST(s, a_clock_that_jumps);
 	UNIT_TABLE(s, held_until_released, failing);
 	UNIT_TEST(s, retry_now);

@@ -408,18 +408,19 @@ START_TEST(rows_past_their_lifetime)
 	put(&f, old, 2, "b", now_ms);
 	put(&f, young, 0, "a", now_ms);
 	answered = false;
-	store_expired_rows(f.sp->store, SPAN("a"), false, now_ms, between, 0, 10, on_some, NULL);
+	store_expired_rows(f.sp->store, SPAN("a"), false, now_ms, between, NULL, 10, on_some, NULL);
 	fix_until(&f, is_answered);
 	ck_assert_uint_eq(got.count, 1);
 	ck_assert_uint_eq(got.rows[0].number, old);
 	ck_assert_uint_eq(got.rows[0].index, 0);
 	/* In memory now. */
 	answered = false;
-	store_expired_rows(f.sp->store, SPAN("a"), false, now_ms, between, 0, 10, on_some, NULL);
+	store_expired_rows(f.sp->store, SPAN("a"), false, now_ms, between, NULL, 10, on_some, NULL);
 	fix_until(&f, is_answered);
 	ck_assert_uint_eq(got.count, 0);
 	answered = false;
-	store_expired_rows(f.sp->store, SPAN("a"), true, now_ms, UINT32_MAX, 0, 10, on_some, NULL);
+	store_expired_rows(f.sp->store, SPAN("a"), true, now_ms, UINT32_MAX, NULL, 10, on_some,
+			   NULL);
 	fix_until(&f, is_answered);
 	ck_assert_uint_eq(got.count, 0);
 	fix_clear(&f);
