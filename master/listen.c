@@ -17,6 +17,7 @@
 
 /* lib */
 #include "base/fd.h"
+#include "base/holder.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "conf/addr.h"
@@ -140,7 +141,7 @@ explain(const struct listener *l, int errnum, struct buf *why)
 	buf_init(&holder, 256);
 	buf_printf(why, "%u: listen \"%s\": ", l->line, l->title);
 	if (errnum == EADDRINUSE) {
-		holder_find(l->port, &holder);
+		(void)holder_find(l->port, &holder);
 		buf_printf(why,
 			   "port %u of %s is taken by %s; stop that program, or set another port",
 			   l->port, l->address,

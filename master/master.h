@@ -18,7 +18,7 @@
 /* master: starts and supervises all other processes. One struct for the whole process; each file has its part of it.
  *
  *	main.c     options                              folders.c  spool, run, chroot folders; one instance only
- *	master.c   from start to end; loop.c: libuv     listen.c   ports; holder.c: who has a port
+ *	master.c   from start to end; loop.c: libuv     listen.c   ports
  *	child.c    the list of children, slots          bases.c    mailbox_base folders
  *	spawn.c    one child: fork, exec, first words   tables.c   text tables and other files, watched
  *	reap.c     its end: log, siblings, back-off     logfile.c  where the log goes; master's own lines
@@ -138,7 +138,7 @@ void folders_clean(struct master *m);
 int folders_make(const char *path, mode_t mode, const struct ids *owner,
 		 bool *is_new_out) MUST_CHECK;
 
-/* ---- listen.c, holder.c ---- */
+/* ---- listen.c ---- */
 
 struct listener {
 	struct list node;
@@ -162,8 +162,6 @@ void listen_close(struct list *listeners);
 void listen_give(struct chan *to, const struct list *listeners);
 /* "127.0.0.1:25, [::]:25" */
 void listen_put_text(struct buf *out, const struct list *listeners);
-/* "exim4 (process 812)" of whoever listens on this TCP port; empty: cannot be found. */
-void holder_find(uint16_t port, struct buf *out);
 
 /* ---- bases.c ---- */
 

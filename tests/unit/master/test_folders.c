@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
- * Tests of master/folders.c and holder.c: what does not need a running server. */
+ * Tests of master/folders.c: what does not need a running server. */
 
 /* System */
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 /* lib */
@@ -84,29 +81,6 @@ START_TEST(path_too_long_is_an_error)
 }
 END_TEST
 
-START_TEST(holder_of_a_port_is_found)
-{
-	struct sockaddr_in sin = { .sin_family = AF_INET };
-	socklen_t len = sizeof(sin);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	char want[64];
-	struct buf out;
-
-	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
-	buf_init(&out, 256);
-	holder_find(ntohs(sin.sin_port), &out);
-	UNIT_EQ(buf_span(&out), ""); /* bound, but nobody listens */
-	ck_assert_int_eq(listen(fd, 1), 0);
-	holder_find(ntohs(sin.sin_port), &out);
-	snprintf(want, sizeof(want), "test_folders (process %d)", (int)getpid());
-	UNIT_EQ(buf_span(&out), want);
-	buf_clear(&out);
-	fd_close(&fd);
-}
-END_TEST
-
 static void
 setup(void)
 {
@@ -131,6 +105,5 @@ main(void)
 	tcase_add_test(tc, file_in_the_way_is_an_error);
 	tcase_add_test(tc, path_too_long_is_an_error);
 	suite_add_tcase(s, tc);
-	UNIT_TEST(s, holder_of_a_port_is_found);
 	return unit_run(s);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Who has a TCP port: for the error message when ours is taken. Best effort, from /proc: the inode of the listening
- * socket, then the process that has it open. Runs in master; without root it sees only its own user's processes.
+ * Who has a TCP port: for the error message when ours is taken, and for `postern doctor`. Best effort, from /proc: the
+ * inode of the listening socket, then the process that has it open. Runs in master and the tools; without root it sees only
+ * its own user's processes.
  */
 /* System */
 #include <ctype.h>
@@ -11,8 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* this program */
-#include "master/master.h"
+/* lib */
+#include "base/holder.h"
 
 #define STATE_LISTEN 0x0a
 
@@ -70,25 +71,30 @@ put_process(struct buf *out, const char *pid)
 			name[strcspn(name, "\n")] = '\0';
 		fclose(f);
 	}
+	/* A process names itself as it likes, and this goes to a terminal. */
+	for (char *c = name; *c != '\0'; c++)
+		*c = (char)(isprint((unsigned char)*c) ? *c : '?');
 	buf_printf(out, "%s (process %.16s)", name[0] != '\0' ? name : "a program", pid);
 }
 
-void
+pid_t
 holder_find(uint16_t port, struct buf *out)
 {
 	unsigned long inode = listening_inode("/proc/net/tcp", port);
 	struct dirent *e;
+	pid_t pid = 0;
 	DIR *proc;
 
 	if (inode == 0)
 		inode = listening_inode("/proc/net/tcp6", port);
 	proc = inode != 0 ? opendir("/proc") : NULL;
-	while (proc != NULL && (e = readdir(proc)) != NULL) {
+	while (proc != NULL && pid == 0 && (e = readdir(proc)) != NULL) {
 		if (isdigit((unsigned char)e->d_name[0]) && has_socket(e->d_name, inode)) {
 			put_process(out, e->d_name);
-			break;
+			pid = (pid_t)strtol(e->d_name, NULL, 10);
 		}
 	}
 	if (proc != NULL)
 		closedir(proc);
+	return pid;
 }
