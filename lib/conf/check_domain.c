@@ -183,40 +183,52 @@ is_alias(const struct conf *c, struct span local, struct span domain)
 	return false;
 }
 
+void
+conf_postmaster_find(const struct conf *c, struct conf_postmaster *out)
+{
+	struct span to = span_of(c->postmaster);
+	ptrdiff_t at = span_rchr(to, '@');
+
+	*out = (struct conf_postmaster){ .kind = CONF_POSTMASTER_NOBODY };
+	if (at <= 0 && c->domain_count == 0)
+		return;
+	out->kind = CONF_POSTMASTER_READ;
+	out->local = at > 0 ? span_sub(to, 0, (size_t)at) : to.n > 0 ? to : SPAN("postmaster");
+	out->domain = at > 0 ? span_sub(to, (size_t)at + 1, SIZE_MAX) : span_of(c->domain[0].title);
+	for (size_t i = 0; i < c->domain_count && out->block == NULL; i++) {
+		if (span_ieq(out->domain, span_of(c->domain[i].title)))
+			out->block = &c->domain[i];
+	}
+	if (out->block == NULL || is_alias(c, out->local, out->domain))
+		return;
+	if (out->block->class == CONF_DOMAIN_CLASS_DISCARD)
+		out->kind = CONF_POSTMASTER_DISCARD;
+	else if (out->block->class == CONF_DOMAIN_CLASS_VIRTUAL &&
+		 !is_listed(out->block->table, out->local, out->domain))
+		out->kind = CONF_POSTMASTER_FALLBACK;
+}
+
 /* RFC 5321 4.5.1: every server takes mail for its postmaster; that a person reads it, only the administrator can bring
  * about. */
 void
 check_postmaster(const struct checker *k)
 {
-	const struct conf *c = k->c;
 	unsigned line = check_line_of(k, "", 0, "postmaster");
-	struct span to = span_of(c->postmaster), local = SPAN("postmaster"), domain;
-	ptrdiff_t at = span_rchr(to, '@');
+	struct conf_postmaster to;
 
-	if (k->src->base == NULL || c->domain_count == 0)
+	if (k->src->base == NULL || k->c->domain_count == 0)
 		return;
-	domain = at > 0 ? span_sub(to, (size_t)at + 1, SIZE_MAX) : span_of(c->domain[0].title);
-	if (to.n > 0)
-		local = at > 0 ? span_sub(to, 0, (size_t)at) : to;
-	for (size_t i = 0; i < c->domain_count; i++) {
-		const struct conf_domain *d = &c->domain[i];
-
-		if (!span_ieq(domain, span_of(d->title)))
-			continue;
-		if (d->class == CONF_DOMAIN_CLASS_DISCARD && !is_alias(c, local, domain))
-			problem_warn(k->src, line > 0 ? line : d->line,
-				     "mail for <postmaster> is thrown away with domain \"%s\"; "
-				     "write "
-				     "postmaster = \"someone@example.org\"",
-				     d->title);
-		else if (d->class == CONF_DOMAIN_CLASS_VIRTUAL &&
-			 !is_listed(d->table, local, domain) && !is_alias(c, local, domain))
-			problem_warn(k->src, line > 0 ? line : d->line,
-				     "%.*s@%s stands in no table, so mail for <postmaster> goes to "
-				     "%s/postmaster/; write postmaster = \"someone@example.org\", "
-				     "or a line "
-				     "in the table",
-				     SPAN_ARG(local), d->title, d->mailbox_base);
-		return;
-	}
+	conf_postmaster_find(k->c, &to);
+	if (to.kind == CONF_POSTMASTER_DISCARD)
+		problem_warn(k->src, line > 0 ? line : to.block->line,
+			     "mail for <postmaster> is thrown away with domain \"%s\"; write "
+			     "postmaster = \"someone@example.org\"",
+			     to.block->title);
+	else if (to.kind == CONF_POSTMASTER_FALLBACK)
+		problem_warn(k->src, line > 0 ? line : to.block->line,
+			     "%.*s@%s stands in no table, so mail for <postmaster> goes to "
+			     "%s/postmaster/; write postmaster = \"someone@example.org\", "
+			     "or a line "
+			     "in the table",
+			     SPAN_ARG(to.local), to.block->title, to.block->mailbox_base);
 }

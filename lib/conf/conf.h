@@ -34,10 +34,26 @@ int conf_load(const char *path, bool must_be_root_owned, struct conf **out,
  * since. NULL: it cannot be read, or is so broken (a string without end) that not one value can be told; the place of the
  * server must not be guessed then. */
 struct conf *conf_load_best(const char *path);
-/* All defaults. */
+/* All defaults; with the hostname and origin that they have on this host. */
 struct conf *conf_defaults(void);
+struct conf *conf_defaults_of_host(void);
+/* "600/min" as in options of type rate. E_SYNTAX. */
+int conf_rate_parse(struct span text, struct conf_rate *out) MUST_CHECK;
 /* Is this Unix socket a next hop: the next_hop of a domain, or one of lmtp_sockets? */
 bool conf_has_socket(const struct conf *c, struct span path);
+/* Who reads what is sent to <postmaster> (RFC 5321 4.5.1), as far as the configuration and its tables tell. */
+enum conf_postmaster_kind {
+	CONF_POSTMASTER_READ,	  /* an address that a table knows, or another server's */
+	CONF_POSTMASTER_FALLBACK, /* no table knows it: the Maildir postmaster/ below mailbox_base */
+	CONF_POSTMASTER_DISCARD,  /* a domain of class discard */
+	CONF_POSTMASTER_NOBODY	  /* there is no domain block and no option postmaster */
+};
+struct conf_postmaster {
+	enum conf_postmaster_kind kind;
+	struct span local, domain;	 /* the address; empty for NOBODY */
+	const struct conf_domain *block; /* its domain, NULL: none of ours */
+};
+void conf_postmaster_find(const struct conf *c, struct conf_postmaster *out);
 void conf_free(struct conf **c);
 /* The same for a text, without the host's name: hostname and origin stay empty where it does not give them.
  * file: for the problems; base: canonical folder of relative paths, NULL: they stay. problems: initialised. */

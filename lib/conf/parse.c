@@ -324,6 +324,15 @@ conf_load(const char *path, bool must_be_root_owned, struct conf **out,
 }
 
 struct conf *
+conf_defaults_of_host(void)
+{
+	struct conf *c = conf_defaults();
+
+	host_complete(NULL, c);
+	return c;
+}
+
+struct conf *
 conf_load_best(const char *path)
 {
 	struct conf_problems problems;

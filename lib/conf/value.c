@@ -224,8 +224,8 @@ set_number(const struct conf_row *row, uint64_t *out, struct span text, struct b
 	return E_CONFIG;
 }
 
-static int
-set_rate(struct conf_rate *out, struct span text, struct buf *why)
+int
+conf_rate_parse(struct span text, struct conf_rate *out)
 {
 	struct conf_rate rate = { 0, 1 };
 	struct span unit;
@@ -234,13 +234,20 @@ set_rate(struct conf_rate *out, struct span text, struct buf *why)
 		*out = (struct conf_rate){ 0, 1000 };
 		return 0;
 	}
-	if (split_number(text, &rate.count, &unit) == 0 && rate.count <= UINT32_MAX &&
-	    span_starts(unit, SPAN("/")) &&
+	if (split_number(text, &rate.count, &unit) < 0 || rate.count > UINT32_MAX ||
+	    !span_starts(unit, SPAN("/")) ||
 	    apply_unit(&rate.per_ms, span_trim(span_sub(unit, 1, SIZE_MAX)), rate_units,
-		       RATE_UNITS) == 0) {
-		*out = rate;
+		       RATE_UNITS) < 0)
+		return E_SYNTAX;
+	*out = rate;
+	return 0;
+}
+
+static int
+set_rate(struct conf_rate *out, struct span text, struct buf *why)
+{
+	if (conf_rate_parse(text, out) == 0)
 		return 0;
-	}
 	buf_puts(why,
 		 "not a rate; write a number with /s, /min, /h or /d, such as 600/min, or 0 for no "
 		 "limit");
