@@ -20,7 +20,7 @@ import time
 
 from .ports import free_port, give_back
 
-TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "MX": 15, "TXT": 16, "AAAA": 28, "DS": 43, "DNSKEY": 48}
+TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "DS": 43, "DNSKEY": 48}
 NAMES = {number: name for name, number in TYPES.items()}
 NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
 UDP_MAX = 1232
@@ -98,6 +98,10 @@ class Dns:
 
     def cname(self, name, target, ttl=300):
         self.add(name, "CNAME", wire_name(target), ttl, _canonical(target))
+
+    def ptr(self, address, name, ttl=300):
+        """The name of an address."""
+        self.add(ipaddress.ip_address(address).reverse_pointer, "PTR", wire_name(name), ttl)
 
     def txt(self, name, text):
         self.add(name, "TXT", bytes([len(text)]) + text.encode())
