@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: ISC
-cli_LIBS := jansson
+cli_LIBS := jansson unbound

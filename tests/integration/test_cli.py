@@ -17,7 +17,7 @@ from tests.harness.postern import ROOT, USERS, Postern, program
 from tests.harness.stub import make_stub
 
 USAGE, UNAVAILABLE, TEMPFAIL, NOPERM, CONFIG = 64, 69, 75, 77, 78
-COMMANDS = ["run", "start", "stop", "restart", "reload", "status", "check", "config", "queue", "route", "trace", "events", "stats", "top"]
+COMMANDS = ["run", "start", "stop", "restart", "reload", "status", "check", "config", "doctor", "queue", "route", "trace", "events", "stats", "top"]
 
 
 def run(*args, binary=None, env=None, **kw):

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: ISC
+cli/test_doctor_WRAP := adjtimex
