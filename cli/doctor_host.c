@@ -4,6 +4,7 @@
  * Runs as whoever calls. */
 
 /* System */
+#include <net/route.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,25 +88,47 @@ doctor_check_memory(struct doctor *d)
 
 /* ---- network ---- */
 
-/* The card of the default route. */
 static bool
-find_card(char out[32])
+is_default_4(const char *line, char card[32])
 {
-	FILE *f = fopen("/proc/net/route", "re");
-	char line[256], name[32];
-	unsigned long to, gateway, flags, mask;
+	unsigned long to, flags, mask;
+
+	return sscanf(line, "%31s %lx %*s %lx %*s %*s %*s %lx", card, &to, &flags, &mask) == 4 &&
+	       to == 0 && mask == 0 && (flags & RTF_REJECT) == 0;
+}
+
+/* Without the ones of lo, which say that there is no way. */
+static bool
+is_default_6(const char *line, char card[32])
+{
+	unsigned long prefix_bits, flags;
+
+	return sscanf(line, "%*s %lx %*s %*s %*s %*s %*s %*s %lx %31s", &prefix_bits, &flags,
+		      card) == 3 &&
+	       prefix_bits == 0 && strspn(line, "0") == 32 && (flags & RTF_REJECT) == 0 &&
+	       strcmp(card, "lo") != 0;
+}
+
+static bool
+find_route(const char *file, bool (*is_default)(const char *line, char card[32]), char card[32])
+{
+	FILE *f = fopen(file, "re");
+	char line[256];
 	bool is_found = false;
 
-	while (f != NULL && !is_found && fgets(line, sizeof(line), f) != NULL) {
-		is_found = sscanf(line, "%31s %lx %lx %lx %*s %*s %*s %lx", name, &to, &gateway,
-				  &flags, &mask) == 5 &&
-			   to == 0 && mask == 0;
-	}
+	while (f != NULL && !is_found && fgets(line, sizeof(line), f) != NULL)
+		is_found = is_default(line, card);
 	if (f != NULL)
 		fclose(f);
-	if (is_found)
-		snprintf(out, 32, "%s", name);
 	return is_found;
+}
+
+/* The card of the default route. */
+static bool
+find_card(char card[32])
+{
+	return find_route("/proc/net/route", is_default_4, card) ||
+	       find_route("/proc/net/ipv6_route", is_default_6, card);
 }
 
 /* Mbit/s, 0: the card does not say (a virtual one). */
@@ -159,8 +182,7 @@ doctor_check_network(struct doctor *d)
 	long speed;
 
 	if (!find_card(card)) {
-		doctor_warn(d,
-			    "there is no default route for IPv4, so no network card is looked at");
+		doctor_warn(d, "there is no default route, so no network card is looked at");
 		doctor_remedy(d, "set one (ip route add default via GATEWAY), unless all mail "
 				 "stays on this network");
 		return;

@@ -474,6 +474,8 @@ def test_network_against_a_planned_volume(host):
     result, text = host.one("network", *plan)
     assert result == "warn" and "no default route" in text and "ip route add default via" in text
     host.ns.sh("ip link add v0 type veth peer name v1; ip link set v0 up; ip route add default dev v0 src " + ADDRESS)
+    assert host.one("network")[0] == "ok"
+    host.ns.sh("ip route del default; ip -6 route add default dev v0; ip -6 route add unreachable 2001:db8:1::/48")
     need = "1000000 messages per hour of 50 kB need 111 Mbit/s in and as much out (36000 GB a month each way); "
     host.fake_sys(net__v0__speed="-1")
     assert host.one("network") == ("ok", "v0 does not tell its speed (--plan 1000000/h --size 50k tells what a volume needs)")
