@@ -166,21 +166,27 @@ set_done(void *arg)
 	*(bool *)arg = true;
 }
 
+/* Again and again: ops that come meanwhile gather anew, and the clock that would send them may be stopped. */
 static bool
-is_done(struct fix *f)
+is_flushed(struct fix *f)
 {
-	(void)f;
+	store_flush(f->sp->store);
 	return done_flag;
+}
+
+void
+fix_stop(struct fix *f)
+{
+	done_flag = false;
+	spool_stop(f->sp, set_done, &done_flag);
+	fix_until(f, is_flushed);
 }
 
 void
 fix_close(struct fix *f, bool is_clean)
 {
-	if (is_clean) {
-		done_flag = false;
-		spool_stop(f->sp, set_done, &done_flag);
-		fix_until(f, is_done);
-	}
+	if (is_clean)
+		fix_stop(f);
 	spool_free(&f->sp);
 }
 
@@ -317,14 +323,6 @@ fix_find(struct fix *f, const char *content)
 		if (strcmp(f->got[i].content, content) == 0)
 			return &f->got[i];
 	return NULL;
-}
-
-/* Again and again: ops that come meanwhile gather anew, and the clock that would send them may be stopped. */
-static bool
-is_flushed(struct fix *f)
-{
-	store_flush(f->sp->store);
-	return done_flag;
 }
 
 void

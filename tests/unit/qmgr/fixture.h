@@ -46,6 +46,8 @@ void fix_clear(struct fix *f);
 /* Opens or fails the test. */
 void fix_open(struct fix *f);
 int fix_try_open(struct fix *f);
+/* As at a stop: all that was begun is over. fix_close() or fix_clear() comes next. */
+void fix_stop(struct fix *f);
 /* As a crash when all that was under way has happened; clean: with the last checkpoint. */
 void fix_close(struct fix *f, bool is_clean);
 /* Turn the loop until cond is true; fails the test after 10 s. */
