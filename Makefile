@@ -313,7 +313,7 @@ fuzzers: $(addprefix $(B)/fuzz/,$(FUZZERS))
 
 lint:
 	@scripts/deps build lint
-	@scripts/lint
+	+@scripts/lint
 
 format:
 	@scripts/deps lint
