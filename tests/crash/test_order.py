@@ -8,11 +8,19 @@ import subprocess
 import pytest
 
 from tests.harness.load import Load
-from tests.harness.postern import Postern, program, wait_until
+from tests.harness.postern import IS_ROOT, Postern, program, wait_until
 
 MESSAGES = 1000
 LINE = re.compile(r"^(\d+) +(?:<\.\.\. (\w+) resumed>|(\w+)\()(.*)$")
 TRACED = "pwrite64,pwritev,pwritev2,fdatasync,fsync,write,writev,sendto,sendmsg"
+
+
+def why_not():
+    if not IS_ROOT:
+        return "needs root (the processes let nobody else of their user look into them)"
+    if shutil.which("strace") is None:
+        return "strace is not installed"
+    return None
 
 
 def parse(path):
@@ -84,14 +92,14 @@ def run_traced(inject=None):
         return violations(parse(out), load.acked), len(load.acked)
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.skipif(why_not() is not None, reason=f"order of syncs: {why_not()}")
 def test_no_250_before_the_sync_that_covers_its_record():
     bad, n = run_traced()
     assert n >= MESSAGES
     assert bad == [], f"{len(bad)} of {n} messages had their 250 too early"
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.skipif(why_not() is not None, reason=f"order of syncs: {why_not()}")
 def test_the_order_test_fails_when_the_sync_is_taken_out():
     bad, n = run_traced(inject="fdatasync:retval=0:syscall=getpid")
     assert len(bad) == n

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from tests.harness.ports import free_port
-from tests.harness.postern import ROOT, USERS, Postern, program
+from tests.harness.postern import IS_ROOT, ROOT, USERS, Postern, program
 from tests.harness.stub import make_stub
 
 USAGE, UNAVAILABLE, TEMPFAIL, NOPERM, CONFIG = 64, 69, 75, 77, 78
@@ -258,10 +258,20 @@ def service(installation, make_server):
     service("stop")
 
 
+def warnings(done):
+    """What it said, but for what every start without root says in one line."""
+    lines = done.stderr.splitlines()
+    if not IS_ROOT:
+        missing = [line for line in lines if "not started as root" in line]
+        assert len(missing) == 1, done.stderr
+        lines.remove(missing[0])
+    return lines
+
+
 def test_start_returns_when_the_server_answers_and_stop_when_it_is_gone(service):
     assert (service("status").returncode, service("status").stdout) == (3, "postern is stopped\n")
     done = service("start")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout, warnings(done)) == (0, "", [])
     assert service.banner().startswith("220 ")
     pid = service.pid()
     assert os.getpgid(pid) != os.getpgrp()
@@ -277,8 +287,8 @@ def test_warnings_are_told_once_by_start_and_restart(service):
     service.server.write_conf({"relay_from": ["0.0.0.0/0"]})
     for command in ("start", "restart"):
         done = service(command)
-        assert done.returncode == 0 and done.stderr.count("which makes an open relay") == 1, done.stderr
-        assert len(done.stderr.splitlines()) == 1
+        (line,) = warnings(done)
+        assert done.returncode == 0 and "which makes an open relay" in line
 
 
 def test_start_of_a_running_server_and_stop_of_a_stopped_one_succeed(service):
