@@ -295,7 +295,8 @@ def test_connections_per_client_are_counted_over_all_workers(make_bed):
         assert (reply.code, reply.esc) == (421, "4.7.0")
         assert refused.is_closed()
     # Another address is another client.
-    assert Smtp(bed.port, source=("127.0.0.2", 0)).banner.code == 220
+    other = Smtp(bed.port, source=("127.0.0.2", 0))
+    assert other.banner.code == 220
     held.pop().close()
     bed.wait(r"^log disconnect .*", count=5)
     assert bed.smtp().banner.code == 220

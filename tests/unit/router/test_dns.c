@@ -192,7 +192,7 @@ __wrap_ub_resolve_free(struct ub_result *res)
 
 /* --- the test's own side --------------------------------------------------------------------------- */
 
-static struct conf *conf;
+static struct conf *conf, *later; /* later: what a reload brings */
 static uv_loop_t loop;
 static struct timer_set *timers;
 static struct dns *dns;
@@ -543,14 +543,12 @@ END_TEST
 
 START_TEST(same_options_keep_what_is_asked)
 {
-	struct conf *same;
-
 	setup(SERVER, "nameserver 192.0.2.9\n", NULL);
 	ask("d.example", DNS_A);
-	same = options(SERVER "hop_limit = 50\n");
-	ck_assert_int_eq(dns_configure(dns, same), 0);
+	later = options(SERVER "hop_limit = 50\n");
+	ck_assert_int_eq(dns_configure(dns, later), 0);
 	int fd = file_with("nameserver 192.0.2.10\n");
-	ck_assert_int_eq(dns_file(dns, "resolv.conf", fd, same), 0);
+	ck_assert_int_eq(dns_file(dns, "resolv.conf", fd, later), 0);
 	close(fd);
 	ck_assert_uint_eq(ub.contexts, 1);
 	ck_assert_uint_eq(asked_count, 1);
@@ -560,13 +558,12 @@ END_TEST
 START_TEST(other_servers_are_asked_again)
 {
 	struct ub_result none = { .ttl = 60 };
-	struct conf *other;
 
 	setup(SERVER, NULL, NULL);
 	ask("a.example", DNS_A);
 	ask("b.example", DNS_MX);
-	other = options("resolver { servers = { \"192.0.2.54\" } dnssec = no }\n");
-	ck_assert_int_eq(dns_configure(dns, other), 0);
+	later = options("resolver { servers = { \"192.0.2.54\" } dnssec = no }\n");
+	ck_assert_int_eq(dns_configure(dns, later), 0);
 	ck_assert_uint_eq(ub.contexts, 2);
 	ck_assert_uint_eq(ub.deleted, 1);
 	UNIT_EQ(buf_span(&ub.servers), "192.0.2.54\n");
@@ -583,12 +580,10 @@ END_TEST
 
 START_TEST(resolv_conf_that_changes_is_used)
 {
-	struct conf *c;
-
 	setup("resolver { dnssec = no }\n", "nameserver 192.0.2.9\n", NULL);
-	c = options("resolver { dnssec = no }\n");
+	later = options("resolver { dnssec = no }\n");
 	int fd = file_with("nameserver 192.0.2.10\n");
-	ck_assert_int_eq(dns_file(dns, "resolv.conf", fd, c), 0);
+	ck_assert_int_eq(dns_file(dns, "resolv.conf", fd, later), 0);
 	close(fd);
 	UNIT_EQ(buf_span(&ub.servers), "192.0.2.10\n");
 }
